@@ -5,11 +5,14 @@
 //! without touching a protocol. With the feature `parallel` long vectors are split over rayon's
 //! threads; every result is the same, bit for bit, with and without it.
 
+mod affine;
+mod buckets;
 pub mod commit;
 pub mod encoding;
 pub mod generators;
 pub mod msm;
 pub mod multilinear;
+mod parallel;
 pub mod small;
 pub mod transcript;
 

@@ -1,11 +1,224 @@
 //! Multi-scalar multiplication.
 
-use crate::{Eq, EqAffine, Fp};
+use crate::affine::Point;
+use crate::buckets::{Histogram, Job, bucket_sums, recode};
+use crate::parallel::{map, threads_for};
+use crate::{Eq, EqAffine, Fp, Fq};
+use ff::{PrimeField, WithSmallOrderMulGroup};
+use group::Group;
+use pasta_curves::glv::GlvParams;
+
+/// Digits whose buckets are filled together: their points stay in the second-level cache.
+const GROUP: usize = 1 << 14;
+
+/// Nanoseconds of one batched addition, to decide about threads.
+const ADDITION: usize = 100;
+
+/// A signed integer below `2^127` in absolute value.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Half {
+    negative: bool,
+    magnitude: u128,
+}
 
 /// `sum_i scalars[i] * points[i]`, in variable time.
+///
+/// Pippenger's method over half-length scalars: every scalar is split with the curve's
+/// endomorphism (Gallant, Lambert, Vanstone, CRYPTO 2001), which leaves the additions of points to
+/// buckets as many as before and halves the buckets. Complete: identity points, equal and opposite
+/// points and zero scalars are allowed.
 ///
 /// # Panics
 /// If the lengths differ.
 pub fn msm(scalars: &[Fp], points: &[EqAffine]) -> Eq {
-    halo2_proofs::arithmetic::best_multiexp(scalars, points)
+    assert_eq!(scalars.len(), points.len(), "one scalar per point");
+    let mut bases = Vec::with_capacity(2 * points.len());
+    let mut halves = Vec::with_capacity(2 * points.len());
+    let mut histogram = Histogram::new();
+    for (scalar, point) in scalars.iter().zip(points) {
+        let point = Point::new(point);
+        if point.is_identity() {
+            continue;
+        }
+        let [low, high] = split(scalar);
+        if low.magnitude != 0 {
+            bases.push(point);
+            halves.push(low);
+            histogram.add(low.magnitude);
+        }
+        if high.magnitude != 0 {
+            bases.push(Point { x: point.x * Fq::ZETA, y: point.y });
+            halves.push(high);
+            histogram.add(high.magnitude);
+        }
+    }
+    if bases.is_empty() {
+        return Eq::identity();
+    }
+    let (widths, cost) = histogram.choose_widths(1);
+    let count = bases.len();
+    let mut digits = vec![0i16; widths.len() * count];
+    for (i, half) in halves.iter().enumerate() {
+        recode(half.magnitude, half.negative, &widths, |window, digit| digits[window * count + i] = digit);
+    }
+    let jobs: Vec<Job<'_>> =
+        widths.iter().zip(digits.chunks_exact(count)).map(|(&width, digits)| Job { digits, width }).collect();
+    let threads = threads_for(cost * ADDITION);
+    let per_group = (GROUP / count).clamp(1, jobs.len().div_ceil(threads));
+    let groups: Vec<&[Job<'_>]> = jobs.chunks(per_group).collect();
+    let sums = map(&groups, threads, |group| bucket_sums(group, &bases));
+    // One point per bit, low bits first.
+    let mut total = Eq::identity();
+    for bit in sums.iter().flatten().rev() {
+        total = total.double();
+        if !bit.is_identity() {
+            total += bit.to_affine();
+        }
+    }
+    total
+}
+
+/// Splits `k` into `k_0 + lambda * k_1`, both below `2^127` in absolute value, where `lambda` is the
+/// eigenvalue of the endomorphism `(x, y) -> (zeta*x, y)`.
+///
+/// Babai's rounding with the lattice basis of `pasta_curves::glv`.
+fn split(k: &Fp) -> [Half; 2] {
+    let repr = k.to_repr();
+    let mut limbs = [0u64; 4];
+    for (limb, bytes) in limbs.iter_mut().zip(repr.as_chunks::<8>().0) {
+        *limb = u64::from_le_bytes(*bytes);
+    }
+    let c1 = round_product(&Eq::G1, &limbs);
+    let c2 = round_product(&Eq::G2, &limbs);
+    // Both halves are below 2^127 in absolute value, so their low 128 bits, as a signed integer, say
+    // all: the products are taken modulo 2^128.
+    let k = u128::from(limbs[0]) | u128::from(limbs[1]) << 64;
+    let low = k.wrapping_sub(c1.wrapping_mul(Eq::V1A)).wrapping_sub(c2.wrapping_mul(Eq::V2A));
+    let high = c1.wrapping_mul(Eq::V1B_NEG).wrapping_sub(c2.wrapping_mul(Eq::V2B));
+    [low, high].map(|half| Half {
+        negative: half >> 127 == 1,
+        magnitude: (half as i128).unsigned_abs(),
+    })
+}
+
+/// `round(g * k / 2^384)`.
+fn round_product(g: &[u64; 5], k: &[u64; 4]) -> u128 {
+    let mut product = [0u64; 9];
+    for (i, &a) in k.iter().enumerate() {
+        let mut carry = 0;
+        for (j, &b) in g.iter().enumerate() {
+            let t = u128::from(a) * u128::from(b) + u128::from(product[i + j]) + u128::from(carry);
+            product[i + j] = t as u64;
+            carry = (t >> 64) as u64;
+        }
+        product[i + 5] = carry;
+    }
+    let rounding = u128::from(product[5] >> 63);
+    (u128::from(product[6]) | u128::from(product[7]) << 64).wrapping_add(rounding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::small::from_i64;
+    use ff::{Field, FromUniformBytes};
+    use group::{Curve, CurveAffine};
+    use pasta_curves::EqAffine;
+    use proptest::prelude::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
+    fn naive(scalars: &[Fp], points: &[EqAffine]) -> Eq {
+        scalars.iter().zip(points).map(|(s, p)| p * s).sum()
+    }
+
+    /// Multiples of one point, so that sums are easily equal or opposite.
+    fn multiples(n: usize) -> Vec<EqAffine> {
+        (0..n).map(|i| (Eq::generator() * Fp::from(3 * i as u64 + 1)).to_affine()).collect()
+    }
+
+    fn signed(half: &Half) -> Fp {
+        let v = Fp::from_u128(half.magnitude);
+        if half.negative { -v } else { v }
+    }
+
+    #[test]
+    fn halves_recombine() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let mut scalars: Vec<Fp> = (0..2000).map(|_| Fp::random(&mut rng)).collect();
+        scalars.extend([Fp::ZERO, Fp::ONE, -Fp::ONE, Fp::ZETA, -Fp::ZETA, Fp::TWO_INV, Fp::ROOT_OF_UNITY]);
+        scalars.extend([from_i64(i64::MIN), from_i64(i64::MAX)]);
+        for s in scalars {
+            let [low, high] = split(&s);
+            assert_eq!(signed(&low) + signed(&high) * Fp::ZETA, s);
+            assert!(low.magnitude >> 127 == 0 && high.magnitude >> 127 == 0);
+        }
+        for v in [1i64, -1, 77, -128, i64::MIN] {
+            let [low, high] = split(&from_i64(v));
+            assert_eq!(low, Half { negative: v < 0, magnitude: v.unsigned_abs().into() });
+            assert_eq!(high, Half::default());
+        }
+    }
+
+    #[test]
+    fn agrees_with_the_definition_at_all_lengths() {
+        let mut rng = ChaCha20Rng::seed_from_u64(2);
+        for n in [0, 1, 2, 3, 5, 8, 17, 33, 100, 255, 700] {
+            let points = multiples(n);
+            let scalars: Vec<Fp> = (0..n).map(|_| Fp::random(&mut rng)).collect();
+            assert_eq!(msm(&scalars, &points), naive(&scalars, &points), "{n} points");
+        }
+    }
+
+    #[test]
+    fn equal_opposite_and_identity_points() {
+        let mut rng = ChaCha20Rng::seed_from_u64(3);
+        let p = multiples(2)[1];
+        let s = Fp::random(&mut rng);
+        assert_eq!(msm(&[s; 40], &[p; 40]), p * s * Fp::from(40));
+        assert_eq!(msm(&[s, s], &[p, -p]), Eq::identity());
+        assert_eq!(msm(&[s, -s, s, -s], &[p; 4]), Eq::identity());
+        assert_eq!(msm(&[s; 3], &[EqAffine::identity(); 3]), Eq::identity());
+        assert_eq!(msm(&[Fp::ZERO; 3], &[p; 3]), Eq::identity());
+        assert_eq!(msm(&[s, s, Fp::ZERO], &[EqAffine::identity(), p, p]), p * s);
+        let mixed = [p, -p, p, EqAffine::identity(), -p, p, p];
+        assert_eq!(msm(&[s; 7], &mixed), p * s * Fp::from(2));
+    }
+
+    #[test]
+    fn one_and_two_threads_agree() {
+        let mut rng = ChaCha20Rng::seed_from_u64(4);
+        let points = multiples(600);
+        let scalars: Vec<Fp> = (0..600).map(|_| Fp::random(&mut rng)).collect();
+        let [one, two] = crate::parallel::on_one_and_two_threads(|| msm(&scalars, &points));
+        assert_eq!(one.to_affine(), two.to_affine());
+        assert_eq!(one, halo2_proofs::arithmetic::best_multiexp(&scalars, &points));
+    }
+
+    prop_compose! {
+        fn scalar()(kind in 0..6, bytes in prop::array::uniform32(any::<u8>()), v in any::<i64>()) -> Fp {
+            match kind {
+                0 => Fp::ZERO,
+                1 => from_i64(v % 3),
+                2 => from_i64(v),
+                3 => from_i64(v % 256),
+                _ => {
+                    let mut wide = [0; 64];
+                    wide[..32].copy_from_slice(&bytes);
+                    Fp::from_uniform_bytes(&wide)
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn agrees_with_the_definition(terms in prop::collection::vec((scalar(), 0i64..5), 0..60)) {
+            let scalars: Vec<Fp> = terms.iter().map(|t| t.0).collect();
+            let points: Vec<EqAffine> =
+                terms.iter().map(|t| (Eq::generator() * from_i64(t.1 - 2)).to_affine()).collect();
+            prop_assert_eq!(msm(&scalars, &points), naive(&scalars, &points));
+        }
+    }
 }

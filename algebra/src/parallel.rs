@@ -1,0 +1,40 @@
+//! Splitting work over threads, where the feature `parallel` asks for it.
+
+/// Nanoseconds of work below which starting threads costs more than it saves.
+pub(crate) const WORTH_SPLITTING: usize = 100_000;
+
+/// Threads that work of about `nanoseconds` should be split over.
+pub(crate) fn threads_for(nanoseconds: usize) -> usize {
+    #[cfg(feature = "parallel")]
+    if nanoseconds >= WORTH_SPLITTING {
+        return rayon::current_num_threads();
+    }
+    let _ = nanoseconds;
+    1
+}
+
+/// Applies `f` to every item, in order, on all threads of the pool if `threads > 1`.
+pub(crate) fn map<T: Sync, R: Send>(items: &[T], threads: usize, f: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    #[cfg(feature = "parallel")]
+    if threads > 1 && items.len() > 1 {
+        use rayon::prelude::*;
+        return items.par_iter().with_max_len(1).map(f).collect();
+    }
+    let _ = threads;
+    items.iter().map(f).collect()
+}
+
+/// Ranges of at most `size` items that cover `0..len`, in order.
+pub(crate) fn ranges(len: usize, size: usize) -> Vec<std::ops::Range<usize>> {
+    let size = size.max(1);
+    (0..len).step_by(size).map(|start| start..(start + size).min(len)).collect()
+}
+
+/// The results of `f` on pools of one and of two threads.
+#[cfg(test)]
+pub(crate) fn on_one_and_two_threads<R: Send>(f: impl Fn() -> R + Sync) -> [R; 2] {
+    #[cfg(feature = "parallel")]
+    return [1, 2].map(|n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap().install(&f));
+    #[cfg(not(feature = "parallel"))]
+    [f(), f()]
+}
