@@ -14,7 +14,7 @@ pub(crate) fn threads_for(nanoseconds: usize) -> usize {
 }
 
 /// Applies `f` to every item, in order, on all threads of the pool if `threads > 1`.
-pub(crate) fn map<T: Sync, R: Send>(items: &[T], threads: usize, f: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(crate) fn map<T: Sync, R: Send>(items: &[T], threads: usize, f: impl Fn(&T) -> R + Send + Sync) -> Vec<R> {
     #[cfg(feature = "parallel")]
     if threads > 1 && items.len() > 1 {
         use rayon::prelude::*;
@@ -32,7 +32,7 @@ pub(crate) fn ranges(len: usize, size: usize) -> Vec<std::ops::Range<usize>> {
 
 /// The results of `f` on pools of one and of two threads.
 #[cfg(test)]
-pub(crate) fn on_one_and_two_threads<R: Send>(f: impl Fn() -> R + Sync) -> [R; 2] {
+pub(crate) fn on_one_and_two_threads<R: Send>(f: impl Fn() -> R + Send + Sync) -> [R; 2] {
     #[cfg(feature = "parallel")]
     return [1, 2].map(|n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap().install(&f));
     #[cfg(not(feature = "parallel"))]

@@ -1,7 +1,35 @@
 //! Small integers times field elements, with delayed reduction.
+//!
+//! A product of a field element and an integer is a few limbs long, so sums of such products are
+//! kept as plain integers and reduced once at the end. Integers are made non-negative first, by an
+//! offset that is taken off again from the result.
 
 use crate::Fp;
-use ff::Field;
+use crate::parallel::{map, ranges, threads_for};
+use ff::{Field, FromUniformBytes, PrimeField};
+use pasta_curves::deferred::DeferredField;
+
+/// Values in `-2^20..2^20` are narrow: plus `2^20` they have 21 bits.
+const NARROW_OFFSET: i64 = 1 << 20;
+
+/// Summands between two reductions of a narrow sum.
+///
+/// A narrow sum is kept in eight 64-bit columns of weight `2^(32k)`: coefficients are taken apart into
+/// 32-bit limbs, a limb times a 21-bit value is below `2^53`, and `2^11` of them are at most `2^64 -
+/// 2^11 * (2^32 + 2^21 - 1) < 2^64`. So no column overflows.
+const NARROW_SUMMANDS: usize = 1 << 11;
+
+/// Offset of wide values: any `i64` plus `2^63` is a `u64`.
+///
+/// A wide sum is one integer of six 64-bit limbs. A coefficient is below `2^255`, a value below
+/// `2^64` and a slice has fewer than `2^63` entries, so a sum is below `2^382`.
+const WIDE_OFFSET: u64 = 1 << 63;
+
+/// Columns of a matrix that are folded together: their sums stay in the first-level cache.
+const BLOCK: usize = 64;
+
+/// Picoseconds of one small product, to decide about threads.
+const PRODUCT_PS: usize = 1500;
 
 /// The field element of a signed integer.
 pub fn from_i64(v: i64) -> Fp {
@@ -12,24 +40,141 @@ pub fn from_i64(v: i64) -> Fp {
 /// A slice of field elements, prepared once for many products with small integers.
 #[derive(Debug, Clone)]
 pub struct Coefficients {
-    values: Vec<Fp>,
+    /// Canonical 32-bit limbs, low limb first.
+    limbs: Vec<[u32; 8]>,
+    /// Sums of the coefficients of each stretch of `NARROW_SUMMANDS`.
+    sums: Vec<Fp>,
 }
 
 impl Coefficients {
     /// Prepares `coefficients`.
     pub fn new(coefficients: &[Fp]) -> Self {
-        Coefficients { values: coefficients.to_vec() }
+        let limbs = coefficients
+            .iter()
+            .map(|c| {
+                let repr = c.to_repr();
+                let mut limbs = [0; 8];
+                for (limb, bytes) in limbs.iter_mut().zip(repr.as_chunks::<4>().0) {
+                    *limb = u32::from_le_bytes(*bytes);
+                }
+                limbs
+            })
+            .collect();
+        let sums = coefficients.chunks(NARROW_SUMMANDS).map(|stretch| stretch.iter().sum()).collect();
+        Coefficients { limbs, sums }
     }
 
     /// Number of coefficients.
     pub fn len(&self) -> usize {
-        self.values.len()
+        self.limbs.len()
     }
 
     /// Whether there is no coefficient.
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.limbs.is_empty()
     }
+}
+
+/// A sum of narrow products: eight columns of weight `2^(32k)`.
+#[derive(Clone, Copy)]
+struct Narrow([u64; 8]);
+
+impl Narrow {
+    const ZERO: Self = Narrow([0; 8]);
+
+    #[inline(always)]
+    fn add(&mut self, limbs: &[u32; 8], value: u32) {
+        for (sum, &limb) in self.0.iter_mut().zip(limbs) {
+            *sum += u64::from(limb) * u64::from(value);
+        }
+    }
+
+    fn reduce(&self) -> Fp {
+        let mut bytes = [0; 64];
+        let mut carry = 0u64;
+        for (k, &sum) in self.0.iter().enumerate() {
+            let (total, overflow) = sum.overflowing_add(carry);
+            bytes[4 * k..4 * k + 4].copy_from_slice(&(total as u32).to_le_bytes());
+            carry = (total >> 32) | u64::from(overflow) << 32;
+        }
+        bytes[32..40].copy_from_slice(&carry.to_le_bytes());
+        Fp::from_uniform_bytes(&bytes)
+    }
+}
+
+/// A sum of wide products: an integer of six limbs.
+#[derive(Clone, Copy)]
+struct Wide([u64; 6]);
+
+impl Wide {
+    const ZERO: Self = Wide([0; 6]);
+
+    #[inline(always)]
+    fn add(&mut self, limbs: &[u32; 8], value: u64) {
+        let mut carry = 0;
+        for k in 0..4 {
+            let limb = u64::from(limbs[2 * k]) | u64::from(limbs[2 * k + 1]) << 32;
+            let t = u128::from(limb) * u128::from(value) + u128::from(self.0[k]) + u128::from(carry);
+            self.0[k] = t as u64;
+            carry = (t >> 64) as u64;
+        }
+        let (low, overflow) = self.0[4].overflowing_add(carry);
+        self.0[4] = low;
+        self.0[5] += u64::from(overflow);
+    }
+
+    fn reduce(&self) -> Fp {
+        let mut bytes = [0; 64];
+        for (bytes, limb) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(&self.0) {
+            *bytes = limb.to_le_bytes();
+        }
+        Fp::from_uniform_bytes(&bytes)
+    }
+}
+
+/// Whether all of a stretch of at most `NARROW_SUMMANDS` values is narrow.
+#[inline]
+fn all_narrow(values: &[i64]) -> bool {
+    // The union of the offset values' bits tells, and needs no branch per value.
+    values.iter().fold(0, |bits, &v| bits | v.wrapping_add(NARROW_OFFSET) as u64) < 2 * NARROW_OFFSET as u64
+}
+
+#[inline]
+fn narrow(v: i64) -> u32 {
+    (v + NARROW_OFFSET) as u32
+}
+
+#[inline]
+fn wide(v: i64) -> u64 {
+    v as u64 ^ WIDE_OFFSET
+}
+
+/// The sum over one stretch of coefficients.
+fn stretch_product(limbs: &[[u32; 8]], sum: &Fp, values: &[i64]) -> Fp {
+    if all_narrow(values) {
+        let mut total = Narrow::ZERO;
+        for (limbs, &v) in limbs.iter().zip(values) {
+            total.add(limbs, narrow(v));
+        }
+        total.reduce() - sum * Fp::from(NARROW_OFFSET as u64)
+    } else {
+        let mut total = Wide::ZERO;
+        for (limbs, &v) in limbs.iter().zip(values) {
+            total.add(limbs, wide(v));
+        }
+        total.reduce() - sum * Fp::from(WIDE_OFFSET)
+    }
+}
+
+/// One inner product, on one thread.
+fn product(coefficients: &Coefficients, values: &[i64]) -> Fp {
+    coefficients
+        .limbs
+        .chunks(NARROW_SUMMANDS)
+        .zip(&coefficients.sums)
+        .zip(values.chunks(NARROW_SUMMANDS))
+        .map(|((limbs, sum), values)| stretch_product(limbs, sum, values))
+        .sum()
 }
 
 /// `sum_i coefficients[i] * values[i]`.
@@ -38,7 +183,14 @@ impl Coefficients {
 /// If the lengths differ.
 pub fn inner_product(coefficients: &Coefficients, values: &[i64]) -> Fp {
     assert_eq!(coefficients.len(), values.len(), "one coefficient per value");
-    coefficients.values.iter().zip(values).map(|(c, &v)| c * from_i64(v)).sum()
+    let threads = threads_for(values.len() * PRODUCT_PS / 1000);
+    let stretches = ranges(values.len(), NARROW_SUMMANDS);
+    map(&stretches, threads, |range| {
+        let sum = &coefficients.sums[range.start / NARROW_SUMMANDS];
+        stretch_product(&coefficients.limbs[range.clone()], sum, &values[range.clone()])
+    })
+    .into_iter()
+    .sum()
 }
 
 /// Combines the rows of a matrix: `out[c] = sum_r coefficients[r] * values[r*width + c]`.
@@ -46,14 +198,51 @@ pub fn inner_product(coefficients: &Coefficients, values: &[i64]) -> Fp {
 /// # Panics
 /// If `values` is not `coefficients.len()` rows of `width` entries.
 pub fn fold_rows(coefficients: &Coefficients, values: &[i64], width: usize) -> Vec<Fp> {
-    assert_eq!(values.len(), coefficients.len() * width, "rows of the given width");
-    let mut out = vec![Fp::ZERO; width];
-    for (r, c) in coefficients.values.iter().enumerate() {
-        for (o, &v) in out.iter_mut().zip(&values[r * width..]) {
-            *o += c * from_i64(v);
+    assert_eq!(values.len(), coefficients.len() * width, "one row of the given width per coefficient");
+    let threads = threads_for(values.len() * PRODUCT_PS / 1000);
+    let blocks = ranges(width, BLOCK);
+    let folded = map(&blocks, threads, |columns| {
+        let mut out = vec![Fp::ZERO; columns.len()];
+        let stretches = coefficients.limbs.chunks(NARROW_SUMMANDS).zip(&coefficients.sums);
+        for ((limbs, sum), rows) in stretches.zip(values.chunks(NARROW_SUMMANDS * width)) {
+            let rows = || rows.chunks_exact(width).map(|row| &row[columns.clone()]);
+            if rows().all(all_narrow) {
+                fold_narrow(limbs, sum, rows(), &mut out);
+            } else {
+                fold_wide(limbs, sum, rows(), &mut out);
+            }
+        }
+        out
+    });
+    folded.concat()
+}
+
+/// Adds the fold of one block of narrow columns to `out`.
+fn fold_narrow<'a>(limbs: &[[u32; 8]], sum: &Fp, rows: impl Iterator<Item = &'a [i64]>, out: &mut [Fp]) {
+    let mut totals = [Narrow::ZERO; BLOCK];
+    for (limbs, row) in limbs.iter().zip(rows) {
+        for (total, &v) in totals.iter_mut().zip(row) {
+            total.add(limbs, narrow(v));
         }
     }
-    out
+    let offset = sum * Fp::from(NARROW_OFFSET as u64);
+    for (out, total) in out.iter_mut().zip(&totals) {
+        *out += total.reduce() - offset;
+    }
+}
+
+/// Adds the fold of one block of columns to `out`.
+fn fold_wide<'a>(limbs: &[[u32; 8]], sum: &Fp, rows: impl Iterator<Item = &'a [i64]>, out: &mut [Fp]) {
+    let mut totals = [Wide::ZERO; BLOCK];
+    for (limbs, row) in limbs.iter().zip(rows) {
+        for (total, &v) in totals.iter_mut().zip(row) {
+            total.add(limbs, wide(v));
+        }
+    }
+    let offset = sum * Fp::from(WIDE_OFFSET);
+    for (out, total) in out.iter_mut().zip(&totals) {
+        *out += total.reduce() - offset;
+    }
 }
 
 /// Combines the columns of a matrix: `out[r] = sum_c coefficients[c] * values[r*width + c]`.
@@ -67,7 +256,14 @@ pub fn fold_columns(coefficients: &Coefficients, values: &[i64], width: usize) -
         return Vec::new();
     }
     assert_eq!(values.len() % width, 0, "a whole number of rows");
-    values.chunks_exact(width).map(|row| inner_product(coefficients, row)).collect()
+    let threads = threads_for(values.len() * PRODUCT_PS / 1000);
+    let rows = values.len() / width;
+    let pieces = ranges(rows, rows.div_ceil(8 * threads));
+    map(&pieces, threads, |rows| {
+        let rows = values[rows.start * width..rows.end * width].chunks_exact(width);
+        rows.map(|row| product(coefficients, row)).collect::<Vec<_>>()
+    })
+    .concat()
 }
 
 /// `sum_i a[i] * b[i]`.
@@ -76,5 +272,121 @@ pub fn fold_columns(coefficients: &Coefficients, values: &[i64], width: usize) -
 /// If the lengths differ.
 pub fn inner_product_field(a: &[Fp], b: &[Fp]) -> Fp {
     assert_eq!(a.len(), b.len(), "vectors of equal length");
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
+    let threads = threads_for(a.len() * 10);
+    let pieces = ranges(a.len(), a.len().div_ceil(4 * threads));
+    map(&pieces, threads, |range| {
+        let mut total = <Fp as DeferredField>::Accumulator::default();
+        for (x, y) in a[range.clone()].iter().zip(&b[range.clone()]) {
+            Fp::mul_accumulate(&mut total, x, y);
+        }
+        Fp::reduce(total)
+    })
+    .into_iter()
+    .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parallel::on_one_and_two_threads;
+    use proptest::prelude::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::{Rng, SeedableRng};
+
+    fn naive(coefficients: &[Fp], values: impl Iterator<Item = i64>) -> Fp {
+        coefficients.iter().zip(values).map(|(c, v)| c * from_i64(v)).sum()
+    }
+
+    /// Checks all three functions on one matrix.
+    fn check(by_row: &[Fp], by_column: &[Fp], values: &[i64]) {
+        let (height, width) = (by_row.len(), by_column.len());
+        let folded = fold_rows(&Coefficients::new(by_row), values, width);
+        let expected: Vec<Fp> =
+            (0..width).map(|c| naive(by_row, (0..height).map(|r| values[r * width + c]))).collect();
+        assert_eq!(folded, expected);
+        let coefficients = Coefficients::new(by_column);
+        let folded = fold_columns(&coefficients, values, width);
+        if width > 0 {
+            let expected: Vec<Fp> =
+                (0..height).map(|r| naive(by_column, values[r * width..].iter().copied())).collect();
+            assert_eq!(folded, expected);
+            for (row, expected) in values.chunks(width).zip(expected) {
+                assert_eq!(inner_product(&coefficients, row), expected);
+            }
+        }
+    }
+
+    fn random(n: usize, seed: u64) -> Vec<Fp> {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        (0..n).map(|_| Fp::random(&mut rng)).collect()
+    }
+
+    #[test]
+    fn integers_embed() {
+        assert_eq!(from_i64(i64::MIN) + Fp::from(1 << 63), Fp::ZERO);
+        assert_eq!(from_i64(i64::MAX), Fp::from(i64::MAX as u64));
+        assert_eq!(from_i64(-1) + Fp::ONE, Fp::ZERO);
+    }
+
+    #[test]
+    fn shapes() {
+        let mut rng = ChaCha20Rng::seed_from_u64(5);
+        for (height, width) in [(0, 0), (0, 3), (3, 0), (1, 1), (1, 65), (7, 64), (65, 3), (33, 129)] {
+            for bits in [1, 8, 21, 40, 64] {
+                let values: Vec<i64> =
+                    (0..height * width).map(|_| rng.next_u64() as i64 >> (64 - bits)).collect();
+                check(&random(height, 6), &random(width, 7), &values);
+            }
+        }
+    }
+
+    #[test]
+    fn extremes_in_every_stretch() {
+        // More than two stretches of the greatest coefficients and the greatest and least values.
+        let n = 2 * NARROW_SUMMANDS + 5;
+        let coefficients = vec![-Fp::ONE; n];
+        for v in [i64::MIN, i64::MAX, NARROW_OFFSET - 1, NARROW_OFFSET, -NARROW_OFFSET, -NARROW_OFFSET - 1, 0] {
+            check(&coefficients, &[Fp::ONE], &vec![v; n]);
+            check(&[Fp::ONE], &coefficients, &vec![v; n]);
+        }
+        // All limbs at their maximum: the bound of the columns is met.
+        let mut bytes = [255; 32];
+        bytes[31] = 0x3f;
+        let mut almost = random(1, 8)[0];
+        if let Some(c) = Option::<Fp>::from(Fp::from_repr(bytes)) {
+            almost = c;
+        }
+        check(&vec![almost; n], &[Fp::ONE], &vec![NARROW_OFFSET - 1; n]);
+    }
+
+    #[test]
+    fn one_and_two_threads_agree() {
+        let mut rng = ChaCha20Rng::seed_from_u64(9);
+        let (height, width) = (401, 530);
+        let values: Vec<i64> = (0..height * width).map(|_| rng.next_u64() as i64 >> 48).collect();
+        let (by_row, by_column) = (random(height, 10), random(width, 11));
+        let [one, two] = on_one_and_two_threads(|| {
+            check(&by_row, &by_column, &values);
+            let flat = inner_product(&Coefficients::new(&random(height * width, 12)), &values);
+            let long = random(40_000, 13);
+            (flat, inner_product_field(&long, &long))
+        });
+        assert_eq!(one, two);
+        assert_eq!(one.1, random(40_000, 13).iter().map(Fp::square).sum::<Fp>());
+        assert_eq!(one.0, naive(&random(height * width, 12), values.iter().copied()));
+    }
+
+    proptest! {
+        #[test]
+        fn products_agree_with_the_definition(
+            terms in prop::collection::vec((any::<u64>(), prop_oneof![any::<i64>(), -300i64..300, Just(0)]), 0..40)
+        ) {
+            let coefficients: Vec<Fp> = terms.iter().map(|t| Fp::from(t.0).square().square()).collect();
+            let values: Vec<i64> = terms.iter().map(|t| t.1).collect();
+            let expected = naive(&coefficients, values.iter().copied());
+            prop_assert_eq!(inner_product(&Coefficients::new(&coefficients), &values), expected);
+            let embedded: Vec<Fp> = values.iter().map(|&v| from_i64(v)).collect();
+            prop_assert_eq!(inner_product_field(&coefficients, &embedded), expected);
+        }
+    }
 }
