@@ -8,6 +8,7 @@ use crate::Fp;
 use crate::parallel::{map, ranges, threads_for};
 use ff::{Field, FromUniformBytes, PrimeField};
 use pasta_curves::deferred::DeferredField;
+use std::ops::Range;
 
 /// Values in `-2^20..2^20` are narrow: plus `2^20` they have 21 bits.
 const NARROW_OFFSET: i64 = 1 << 20;
@@ -25,8 +26,13 @@ const NARROW_SUMMANDS: usize = 1 << 11;
 /// `2^64` and a slice has fewer than `2^63` entries, so a sum is below `2^382`.
 const WIDE_OFFSET: u64 = 1 << 63;
 
-/// Columns of a matrix that are folded together: their sums stay in the first-level cache.
-const BLOCK: usize = 64;
+/// Columns of a matrix that one thread folds together, at most: their sums stay in the second-level
+/// cache while the matrix is read nearly in order.
+const STRIP: usize = 1024;
+
+/// Rows and columns of a matrix that are transposed together: a tile stays in the first-level cache.
+const TILE_ROWS: usize = 64;
+const TILE_COLUMNS: usize = 32;
 
 /// Picoseconds of one small product, to decide about threads.
 const PRODUCT_PS: usize = 1500;
@@ -40,8 +46,8 @@ pub fn from_i64(v: i64) -> Fp {
 /// A slice of field elements, prepared once for many products with small integers.
 #[derive(Debug, Clone)]
 pub struct Coefficients {
-    /// Canonical 32-bit limbs, low limb first.
-    limbs: Vec<[u32; 8]>,
+    /// Canonical 64-bit limbs: all lowest ones, then all second ones, and so on.
+    limbs: [Vec<u64>; 4],
     /// Sums of the coefficients of each stretch of `NARROW_SUMMANDS`.
     sums: Vec<Fp>,
 }
@@ -49,57 +55,55 @@ pub struct Coefficients {
 impl Coefficients {
     /// Prepares `coefficients`.
     pub fn new(coefficients: &[Fp]) -> Self {
-        let limbs = coefficients
-            .iter()
-            .map(|c| {
-                let repr = c.to_repr();
-                let mut limbs = [0; 8];
-                for (limb, bytes) in limbs.iter_mut().zip(repr.as_chunks::<4>().0) {
-                    *limb = u32::from_le_bytes(*bytes);
-                }
-                limbs
-            })
-            .collect();
+        let mut limbs: [Vec<u64>; 4] = std::array::from_fn(|_| Vec::with_capacity(coefficients.len()));
+        for c in coefficients {
+            for (limbs, bytes) in limbs.iter_mut().zip(c.to_repr().as_chunks::<8>().0) {
+                limbs.push(u64::from_le_bytes(*bytes));
+            }
+        }
         let sums = coefficients.chunks(NARROW_SUMMANDS).map(|stretch| stretch.iter().sum()).collect();
         Coefficients { limbs, sums }
     }
 
     /// Number of coefficients.
     pub fn len(&self) -> usize {
-        self.limbs.len()
+        self.limbs[0].len()
     }
 
     /// Whether there is no coefficient.
     pub fn is_empty(&self) -> bool {
-        self.limbs.is_empty()
+        self.limbs[0].is_empty()
+    }
+
+    /// The stretch that starts at `start`.
+    fn stretch(&self, start: usize) -> Stretch<'_> {
+        let end = (start + NARROW_SUMMANDS).min(self.len());
+        Stretch {
+            limbs: std::array::from_fn(|k| &self.limbs[k][start..end]),
+            sum: &self.sums[start / NARROW_SUMMANDS],
+        }
     }
 }
 
-/// A sum of narrow products: eight columns of weight `2^(32k)`.
-#[derive(Clone, Copy)]
-struct Narrow([u64; 8]);
+/// At most `NARROW_SUMMANDS` coefficients, by limbs, and their sum.
+struct Stretch<'a> {
+    limbs: [&'a [u64]; 4],
+    sum: &'a Fp,
+}
 
-impl Narrow {
-    const ZERO: Self = Narrow([0; 8]);
+const LOW: u64 = u32::MAX as u64;
 
-    #[inline(always)]
-    fn add(&mut self, limbs: &[u32; 8], value: u32) {
-        for (sum, &limb) in self.0.iter_mut().zip(limbs) {
-            *sum += u64::from(limb) * u64::from(value);
-        }
+/// The field element `sum_k columns[k] * 2^(32k)`.
+fn reduce_narrow(columns: &[u64; 8]) -> Fp {
+    let mut bytes = [0; 64];
+    let mut carry = 0;
+    for (bytes, &column) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(columns) {
+        let total = u128::from(column) + carry;
+        *bytes = (total as u32).to_le_bytes();
+        carry = total >> 32;
     }
-
-    fn reduce(&self) -> Fp {
-        let mut bytes = [0; 64];
-        let mut carry = 0u64;
-        for (k, &sum) in self.0.iter().enumerate() {
-            let (total, overflow) = sum.overflowing_add(carry);
-            bytes[4 * k..4 * k + 4].copy_from_slice(&(total as u32).to_le_bytes());
-            carry = (total >> 32) | u64::from(overflow) << 32;
-        }
-        bytes[32..40].copy_from_slice(&carry.to_le_bytes());
-        Fp::from_uniform_bytes(&bytes)
-    }
+    bytes[32..40].copy_from_slice(&(carry as u64).to_le_bytes());
+    Fp::from_uniform_bytes(&bytes)
 }
 
 /// A sum of wide products: an integer of six limbs.
@@ -110,11 +114,10 @@ impl Wide {
     const ZERO: Self = Wide([0; 6]);
 
     #[inline(always)]
-    fn add(&mut self, limbs: &[u32; 8], value: u64) {
+    fn add(&mut self, limbs: [u64; 4], value: u64) {
         let mut carry = 0;
         for k in 0..4 {
-            let limb = u64::from(limbs[2 * k]) | u64::from(limbs[2 * k + 1]) << 32;
-            let t = u128::from(limb) * u128::from(value) + u128::from(self.0[k]) + u128::from(carry);
+            let t = u128::from(limbs[k]) * u128::from(value) + u128::from(self.0[k]) + u128::from(carry);
             self.0[k] = t as u64;
             carry = (t >> 64) as u64;
         }
@@ -140,41 +143,46 @@ fn all_narrow(values: &[i64]) -> bool {
 }
 
 #[inline]
-fn narrow(v: i64) -> u32 {
-    (v + NARROW_OFFSET) as u32
-}
-
-#[inline]
 fn wide(v: i64) -> u64 {
     v as u64 ^ WIDE_OFFSET
 }
 
 /// The sum over one stretch of coefficients.
-fn stretch_product(limbs: &[[u32; 8]], sum: &Fp, values: &[i64]) -> Fp {
+fn stretch_product(stretch: &Stretch<'_>, values: &[i64]) -> Fp {
     if all_narrow(values) {
-        let mut total = Narrow::ZERO;
-        for (limbs, &v) in limbs.iter().zip(values) {
-            total.add(limbs, narrow(v));
-        }
-        total.reduce() - sum * Fp::from(NARROW_OFFSET as u64)
+        reduce_narrow(&narrow_product(stretch.limbs, values)) - stretch.sum * Fp::from(NARROW_OFFSET as u64)
     } else {
         let mut total = Wide::ZERO;
-        for (limbs, &v) in limbs.iter().zip(values) {
-            total.add(limbs, wide(v));
+        let limbs = stretch.limbs.map(|limbs| &limbs[..values.len()]);
+        for i in 0..values.len() {
+            total.add(limbs.map(|limbs| limbs[i]), wide(values[i]));
         }
-        total.reduce() - sum * Fp::from(WIDE_OFFSET)
+        total.reduce() - stretch.sum * Fp::from(WIDE_OFFSET)
     }
+}
+
+/// The columns of a narrow sum over as many coefficients as there are values.
+#[inline(always)]
+fn narrow_product(limbs: [&[u64]; 4], values: &[i64]) -> [u64; 8] {
+    // Slices of the same length, which frees the loop of checks.
+    let [l0, l1, l2, l3] = limbs.map(|limbs| &limbs[..values.len()]);
+    let mut columns = [0; 8];
+    for i in 0..values.len() {
+        // This mask changes nothing. It tells the compiler that products are 32 by 32 bits, which
+        // vector units have.
+        let v = (values[i] + NARROW_OFFSET) as u64 & LOW;
+        for (k, limb) in [l0[i], l1[i], l2[i], l3[i]].into_iter().enumerate() {
+            columns[2 * k] += (limb & LOW) * v;
+            columns[2 * k + 1] += (limb >> 32) * v;
+        }
+    }
+    columns
 }
 
 /// One inner product, on one thread.
 fn product(coefficients: &Coefficients, values: &[i64]) -> Fp {
-    coefficients
-        .limbs
-        .chunks(NARROW_SUMMANDS)
-        .zip(&coefficients.sums)
-        .zip(values.chunks(NARROW_SUMMANDS))
-        .map(|((limbs, sum), values)| stretch_product(limbs, sum, values))
-        .sum()
+    let stretches = values.chunks(NARROW_SUMMANDS).enumerate();
+    stretches.map(|(i, values)| stretch_product(&coefficients.stretch(i * NARROW_SUMMANDS), values)).sum()
 }
 
 /// `sum_i coefficients[i] * values[i]`.
@@ -185,10 +193,7 @@ pub fn inner_product(coefficients: &Coefficients, values: &[i64]) -> Fp {
     assert_eq!(coefficients.len(), values.len(), "one coefficient per value");
     let threads = threads_for(values.len() * PRODUCT_PS / 1000);
     let stretches = ranges(values.len(), NARROW_SUMMANDS);
-    map(&stretches, threads, |range| {
-        let sum = &coefficients.sums[range.start / NARROW_SUMMANDS];
-        stretch_product(&coefficients.limbs[range.clone()], sum, &values[range.clone()])
-    })
+    map(&stretches, threads, |range| stretch_product(&coefficients.stretch(range.start), &values[range.clone()]))
     .into_iter()
     .sum()
 }
@@ -200,16 +205,13 @@ pub fn inner_product(coefficients: &Coefficients, values: &[i64]) -> Fp {
 pub fn fold_rows(coefficients: &Coefficients, values: &[i64], width: usize) -> Vec<Fp> {
     assert_eq!(values.len(), coefficients.len() * width, "one row of the given width per coefficient");
     let threads = threads_for(values.len() * PRODUCT_PS / 1000);
-    let blocks = ranges(width, BLOCK);
-    let folded = map(&blocks, threads, |columns| {
-        let mut out = vec![Fp::ZERO; columns.len()];
-        let stretches = coefficients.limbs.chunks(NARROW_SUMMANDS).zip(&coefficients.sums);
-        for ((limbs, sum), rows) in stretches.zip(values.chunks(NARROW_SUMMANDS * width)) {
-            let rows = || rows.chunks_exact(width).map(|row| &row[columns.clone()]);
-            if rows().all(all_narrow) {
-                fold_narrow(limbs, sum, rows(), &mut out);
-            } else {
-                fold_wide(limbs, sum, rows(), &mut out);
+    let strips = ranges(width, width.div_ceil(threads).next_multiple_of(TILE_COLUMNS).min(STRIP));
+    let folded = map(&strips, threads, |strip| {
+        let mut out = vec![Fp::ZERO; strip.len()];
+        for (i, rows) in values.chunks(NARROW_SUMMANDS * width).enumerate() {
+            let stretch = coefficients.stretch(i * NARROW_SUMMANDS);
+            if !fold_narrow(&stretch, rows, width, strip, &mut out) {
+                fold_wide(&stretch, rows, width, strip, &mut out);
             }
         }
         out
@@ -217,29 +219,55 @@ pub fn fold_rows(coefficients: &Coefficients, values: &[i64], width: usize) -> V
     folded.concat()
 }
 
-/// Adds the fold of one block of narrow columns to `out`.
-fn fold_narrow<'a>(limbs: &[[u32; 8]], sum: &Fp, rows: impl Iterator<Item = &'a [i64]>, out: &mut [Fp]) {
-    let mut totals = [Narrow::ZERO; BLOCK];
-    for (limbs, row) in limbs.iter().zip(rows) {
-        for (total, &v) in totals.iter_mut().zip(row) {
-            total.add(limbs, narrow(v));
+/// Adds the fold of one strip of columns to `out`, if all its values are narrow; else returns false.
+fn fold_narrow(
+    stretch: &Stretch<'_>,
+    rows: &[i64],
+    width: usize,
+    strip: &Range<usize>,
+    out: &mut [Fp],
+) -> bool {
+    let mut totals = vec![[0; 8]; strip.len()];
+    let mut tile = [[0; TILE_ROWS]; TILE_COLUMNS];
+    for (t, rows) in rows.chunks(TILE_ROWS * width).enumerate() {
+        let height = rows.len() / width;
+        let limbs = stretch.limbs.map(|limbs| &limbs[t * TILE_ROWS..t * TILE_ROWS + height]);
+        for (block, totals) in totals.chunks_mut(TILE_COLUMNS).enumerate() {
+            let first = strip.start + block * TILE_COLUMNS;
+            let mut bits = 0;
+            for (r, row) in rows.chunks_exact(width).enumerate() {
+                for (column, &v) in tile.iter_mut().zip(&row[first..first + totals.len()]) {
+                    bits |= v.wrapping_add(NARROW_OFFSET) as u64;
+                    column[r] = v;
+                }
+            }
+            if bits >= 2 * NARROW_OFFSET as u64 {
+                return false;
+            }
+            for (total, column) in totals.iter_mut().zip(&tile) {
+                for (total, sum) in total.iter_mut().zip(narrow_product(limbs, &column[..height])) {
+                    *total += sum;
+                }
+            }
         }
     }
-    let offset = sum * Fp::from(NARROW_OFFSET as u64);
+    let offset = stretch.sum * Fp::from(NARROW_OFFSET as u64);
     for (out, total) in out.iter_mut().zip(&totals) {
-        *out += total.reduce() - offset;
+        *out += reduce_narrow(total) - offset;
     }
+    true
 }
 
-/// Adds the fold of one block of columns to `out`.
-fn fold_wide<'a>(limbs: &[[u32; 8]], sum: &Fp, rows: impl Iterator<Item = &'a [i64]>, out: &mut [Fp]) {
-    let mut totals = [Wide::ZERO; BLOCK];
-    for (limbs, row) in limbs.iter().zip(rows) {
-        for (total, &v) in totals.iter_mut().zip(row) {
+/// Adds the fold of one strip of columns to `out`.
+fn fold_wide(stretch: &Stretch<'_>, rows: &[i64], width: usize, strip: &Range<usize>, out: &mut [Fp]) {
+    let mut totals = vec![Wide::ZERO; strip.len()];
+    for (r, row) in rows.chunks_exact(width).enumerate() {
+        let limbs = stretch.limbs.map(|limbs| limbs[r]);
+        for (total, &v) in totals.iter_mut().zip(&row[strip.clone()]) {
             total.add(limbs, wide(v));
         }
     }
-    let offset = sum * Fp::from(WIDE_OFFSET);
+    let offset = stretch.sum * Fp::from(WIDE_OFFSET);
     for (out, total) in out.iter_mut().zip(&totals) {
         *out += total.reduce() - offset;
     }
@@ -349,13 +377,10 @@ mod tests {
             check(&coefficients, &[Fp::ONE], &vec![v; n]);
             check(&[Fp::ONE], &coefficients, &vec![v; n]);
         }
-        // All limbs at their maximum: the bound of the columns is met.
+        // Seven limbs at their maximum and the eighth at its: the bound of the columns is met.
         let mut bytes = [255; 32];
         bytes[31] = 0x3f;
-        let mut almost = random(1, 8)[0];
-        if let Some(c) = Option::<Fp>::from(Fp::from_repr(bytes)) {
-            almost = c;
-        }
+        let almost = Fp::from_repr(bytes).unwrap();
         check(&vec![almost; n], &[Fp::ONE], &vec![NARROW_OFFSET - 1; n]);
     }
 
