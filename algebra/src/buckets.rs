@@ -7,6 +7,7 @@
 //! bit of the weight, by repeated halving: the same number of additions, all in large batches.
 
 use crate::affine::{Point, sum_runs};
+use std::cmp::Ordering;
 
 /// Widest window: digits are `i16`, and buckets should stay in the second-level cache.
 const MAX_WIDTH: u32 = 14;
@@ -36,9 +37,17 @@ impl Histogram {
         self.above_power |= length == self.longest && !magnitude.is_power_of_two();
     }
 
-    /// Number of non-zero integers.
-    pub(crate) fn non_zero(&self) -> usize {
-        self.counts[1..].iter().sum()
+    pub(crate) fn merge(mut self, other: Self) -> Self {
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count += more;
+        }
+        self.above_power = match self.longest.cmp(&other.longest) {
+            Ordering::Less => other.above_power,
+            Ordering::Equal => self.above_power | other.above_power,
+            Ordering::Greater => self.above_power,
+        };
+        self.longest = self.longest.max(other.longest);
+        self
     }
 
     /// Bits of a signed recoding of all integers: the least `b` with every magnitude at most
@@ -47,11 +56,10 @@ impl Histogram {
         if self.longest == 0 { 0 } else { self.longest + u32::from(self.above_power) }
     }
 
-    /// Estimated number of additions of bucket sums with these windows, in `vectors` separate sums.
-    pub(crate) fn cost(&self, widths: &[u32], vectors: usize) -> usize {
+    /// Estimated number of non-zero digits in these windows.
+    pub(crate) fn digits(&self, widths: &[u32]) -> usize {
         let mut digits = 0;
-        let mut covered = 0;
-        let mut windows = 0;
+        let (mut covered, mut windows) = (0, 0);
         for (length, &count) in self.counts.iter().enumerate().skip(1) {
             while windows < widths.len() && (windows == 0 || length as u32 >= covered) {
                 covered += widths[windows];
@@ -59,7 +67,12 @@ impl Histogram {
             }
             digits += count * windows;
         }
-        digits + vectors * widths.iter().map(|w| 1usize << w).sum::<usize>()
+        digits
+    }
+
+    /// Estimated number of additions of bucket sums with these windows, in `vectors` separate sums.
+    fn cost(&self, widths: &[u32], vectors: usize) -> usize {
+        self.digits(widths) + vectors * widths.iter().map(|w| 1usize << w).sum::<usize>()
     }
 
     /// The cheapest windows for `vectors` separate sums, low bits first, and their cost.
