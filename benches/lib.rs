@@ -1,0 +1,1 @@
+//! Benchmarks of Provenn; see the bench targets.

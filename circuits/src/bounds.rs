@@ -1,0 +1,384 @@
+//! Integer soundness: no constraint can wrap around the field, and every secret tensor is bounded.
+//!
+//! A constraint over the field says something about integers only if both sides are small against the
+//! modulus, for every assignment that the other constraints allow. Both sides of the protocol run
+//! [`check`] on every circuit before they use it (docs, "The protocol as built", section "Ranges").
+
+use crate::circuit::{Circuit, Expr, Role, TensorId, View};
+use crate::error::CircuitError;
+use crate::model::Range;
+
+/// Every expression and every sum of products stays below `2^WRAP_BITS` in absolute value. The field has 254 bits; the
+/// tighter limit keeps the check itself inside checked 128-bit arithmetic.
+pub const WRAP_BITS: u32 = 120;
+
+const LIMIT: i128 = 1 << WRAP_BITS;
+
+/// An interval in checked 128-bit arithmetic; `None` once it may leave [`LIMIT`].
+type Interval = Option<(i128, i128)>;
+
+fn bounded(lo: i128, hi: i128) -> Interval {
+    (lo > -LIMIT && hi < LIMIT).then_some((lo, hi))
+}
+
+fn add(a: Interval, b: Interval) -> Interval {
+    let ((al, ah), (bl, bh)) = (a?, b?);
+    bounded(al.checked_add(bl)?, ah.checked_add(bh)?)
+}
+
+fn scale(a: Interval, factor: i128) -> Interval {
+    let (lo, hi) = a?;
+    let (x, y) = (lo.checked_mul(factor)?, hi.checked_mul(factor)?);
+    bounded(x.min(y), x.max(y))
+}
+
+fn multiply(a: Interval, b: Interval) -> Interval {
+    let ((al, ah), (bl, bh)) = (a?, b?);
+    let products =
+        [al.checked_mul(bl)?, al.checked_mul(bh)?, ah.checked_mul(bl)?, ah.checked_mul(bh)?];
+    bounded(*products.iter().min()?, *products.iter().max()?)
+}
+
+/// Interval of an expression over the declared ranges of its tensors, leaving out term `skip`. A view may read 0
+/// outside the tensor.
+fn expression(circuit: &Circuit, expr: &Expr, skip: Option<usize>) -> Interval {
+    let constant = Some((i128::from(expr.constant), i128::from(expr.constant)));
+    expr.terms.iter().enumerate().filter(|(t, _)| Some(*t) != skip).fold(constant, |sum, (_, (c, view))| {
+        let range = circuit.tensors[view.tensor].range;
+        let values = (i128::from(range.lo.min(0)), i128::from(range.hi.max(0)));
+        add(sum, scale(Some(values), i128::from(*c)))
+    })
+}
+
+fn wraps(constraint: String) -> CircuitError {
+    CircuitError::Wraps { constraint, bits: WRAP_BITS, limit: WRAP_BITS }
+}
+
+/// Checks that the circuit is well formed, that no constraint can wrap, and that every witness tensor is bounded by its
+/// declared range through look-ups and constraints on bounded tensors.
+///
+/// `weights_bounded` says whether the weights' ranges are known already (inference, by the key proof) or are what the circuit
+/// itself must establish (the key proof).
+///
+/// # Errors
+/// [`CircuitError`] naming the constraint or the tensor and entry.
+pub fn check(circuit: &Circuit, weights_bounded: bool) -> Result<(), CircuitError> {
+    well_formed(circuit)?;
+    no_wrapping(circuit)?;
+    all_bounded(circuit, weights_bounded)
+}
+
+fn well_formed(circuit: &Circuit) -> Result<(), CircuitError> {
+    let expr = |constraint: &dyn Fn() -> String, expr: &Expr, indices: usize| {
+        for (_, view) in &expr.terms {
+            let fail = |reason: &str| {
+                Err(CircuitError::Malformed { constraint: constraint(), reason: reason.to_string() })
+            };
+            let Some(tensor) = circuit.tensors.get(view.tensor) else {
+                return fail("a view names a tensor that does not exist");
+            };
+            if tensor.shape.len() != view.axes.len() {
+                return fail("a view has not one map per axis");
+            }
+            let mut seen = vec![false; indices];
+            for (index, _) in view.axes.iter().flat_map(|map| &map.terms) {
+                match seen.get_mut(*index) {
+                    Some(seen) if !*seen => *seen = true,
+                    Some(_) => return fail("a view index feeds two axes"),
+                    None => return fail("a view index does not exist"),
+                }
+            }
+        }
+        Ok(())
+    };
+    for (l, linear) in circuit.linears.iter().enumerate() {
+        expr(&|| format!("linear constraint {l}"), &linear.expr, linear.extents.len())?;
+    }
+    for (l, contract) in circuit.contracts.iter().enumerate() {
+        let name = || format!("contract {l}");
+        expr(&name, &contract.expr, contract.left_extents().len())?;
+        expr(&name, &contract.a, contract.a_extents().len())?;
+        expr(&name, &contract.c, contract.c_extents().len())?;
+    }
+    for (l, lookup) in circuit.lookups.iter().enumerate() {
+        let name = || format!("look-up {l}");
+        if circuit.tables.get(lookup.table).is_none_or(|table| table.columns() != lookup.exprs.len()) {
+            return Err(CircuitError::Malformed {
+                constraint: name(),
+                reason: "the table does not exist or has another number of columns".to_string(),
+            });
+        }
+        for e in &lookup.exprs {
+            expr(&name, e, lookup.extents.len())?;
+        }
+    }
+    Ok(())
+}
+
+fn no_wrapping(circuit: &Circuit) -> Result<(), CircuitError> {
+    for (l, linear) in circuit.linears.iter().enumerate() {
+        expression(circuit, &linear.expr, None).ok_or_else(|| wraps(format!("linear constraint {l}")))?;
+    }
+    for l in 0..circuit.contracts.len() {
+        let left = expression(circuit, &circuit.contracts[l].expr, None);
+        left.and(products(circuit, l)).ok_or_else(|| wraps(format!("contract {l}")))?;
+    }
+    for (l, lookup) in circuit.lookups.iter().enumerate() {
+        for expr in &lookup.exprs {
+            expression(circuit, expr, None).ok_or_else(|| wraps(format!("look-up {l}")))?;
+        }
+    }
+    Ok(())
+}
+
+/// Interval of the right side of a contract; `None` if even the sum of absolute values may leave the limit.
+fn products(circuit: &Circuit, l: usize) -> Interval {
+    let contract = &circuit.contracts[l];
+    let (a, c) = (expression(circuit, &contract.a, None), expression(circuit, &contract.c, None));
+    let (lo, hi) = multiply(a, c)?;
+    let terms = contract.k.iter().try_fold(1i128, |n, &d| n.checked_mul(d as i128))?;
+    let magnitude = lo.abs().max(hi.abs()).checked_mul(terms)?;
+    bounded(-magnitude, magnitude)?;
+    // Padding of a view reads 0, so a product may be 0 whatever the ranges say.
+    bounded(lo.min(0).checked_mul(terms)?, hi.max(0).checked_mul(terms)?)
+}
+
+/// One way to bound a tensor: the tensors that must be bounded first, and what then follows.
+struct Rule<'c> {
+    view: &'c View,
+    extents: Vec<usize>,
+    needs: Vec<TensorId>,
+    interval: Interval,
+}
+
+/// Rules for every term of coefficient 1 or -1 of `expr`, when `expr` is known to lie in `value`, which needs `needs`.
+fn rules<'c>(
+    circuit: &'c Circuit,
+    expr: &'c Expr,
+    extents: &[usize],
+    value: Interval,
+    needs: &[TensorId],
+    into: &mut Vec<Rule<'c>>,
+) {
+    for (t, (coefficient, view)) in expr.terms.iter().enumerate() {
+        if coefficient.abs() != 1 {
+            continue;
+        }
+        let others = expr.terms.iter().enumerate().filter(|(o, _)| *o != t).map(|(_, (_, view))| view.tensor);
+        let needs: Vec<TensorId> = needs.iter().copied().chain(others).collect();
+        if needs.contains(&view.tensor) {
+            continue;
+        }
+        // coefficient * x + rest = value.
+        let rest = expression(circuit, expr, Some(t));
+        let interval = scale(add(value, scale(rest, -1)), i128::from(*coefficient));
+        into.push(Rule { view, extents: extents.to_vec(), needs, interval });
+    }
+}
+
+fn all_bounded(circuit: &Circuit, weights_bounded: bool) -> Result<(), CircuitError> {
+    let mut all = Vec::new();
+    for lookup in &circuit.lookups {
+        for (column, expr) in lookup.exprs.iter().enumerate() {
+            let range = circuit.tables[lookup.table].column_range(column);
+            let value = Some((i128::from(range.lo), i128::from(range.hi)));
+            rules(circuit, expr, &lookup.extents, value, &[], &mut all);
+        }
+    }
+    for linear in &circuit.linears {
+        rules(circuit, &linear.expr, &linear.extents, Some((0, 0)), &[], &mut all);
+    }
+    for (l, contract) in circuit.contracts.iter().enumerate() {
+        let operands: Vec<TensorId> =
+            contract.a.terms.iter().chain(&contract.c.terms).map(|(_, view)| view.tensor).collect();
+        rules(circuit, &contract.expr, &contract.left_extents(), products(circuit, l), &operands, &mut all);
+    }
+    let mut done: Vec<bool> = circuit
+        .tensors
+        .iter()
+        .map(|tensor| match tensor.role {
+            Role::Multiplicity(_) => true,
+            Role::Weight(_) => weights_bounded,
+            role => role.is_public(),
+        })
+        .collect();
+    // Each round bounds at least one more tensor or is the last.
+    loop {
+        let mut progress = false;
+        for (id, tensor) in circuit.tensors.iter().enumerate() {
+            if done[id] {
+                continue;
+            }
+            let usable: Vec<&Rule<'_>> = all
+                .iter()
+                .filter(|rule| rule.view.tensor == id && rule.needs.iter().all(|&need| done[need]))
+                .collect();
+            if uncovered(&tensor.shape, tensor.range, &usable).is_none() {
+                done[id] = true;
+                progress = true;
+            }
+        }
+        if !progress {
+            break;
+        }
+    }
+    match done.iter().position(|done| !done) {
+        None => Ok(()),
+        Some(id) => {
+            let usable: Vec<&Rule<'_>> = all
+                .iter()
+                .filter(|rule| rule.view.tensor == id && rule.needs.iter().all(|&need| done[need]))
+                .collect();
+            let tensor = &circuit.tensors[id];
+            let entry = uncovered(&tensor.shape, tensor.range, &usable).unwrap_or(0);
+            Err(CircuitError::Unbounded { tensor: id, entry })
+        }
+    }
+}
+
+/// The first entry whose usable rules do not, together, keep it inside the declared range.
+fn uncovered(shape: &[usize], declared: Range, rules: &[&Rule<'_>]) -> Option<usize> {
+    let len: usize = shape.iter().product();
+    let (declared_lo, declared_hi) = (i128::from(declared.lo), i128::from(declared.hi));
+    let whole = |rule: &Rule<'_>| {
+        rule.extents == shape
+            && *rule.view == View::axes(rule.view.tensor, &(0..shape.len()).collect::<Vec<_>>())
+    };
+    let mut lo_of_all = i128::MIN;
+    let mut hi_of_all = i128::MAX;
+    let mut partial = Vec::new();
+    for rule in rules {
+        let Some((lo, hi)) = rule.interval else { continue };
+        if whole(rule) {
+            lo_of_all = lo_of_all.max(lo);
+            hi_of_all = hi_of_all.min(hi);
+        } else {
+            partial.push((rule, lo, hi));
+        }
+    }
+    if lo_of_all >= declared_lo && hi_of_all <= declared_hi {
+        return None;
+    }
+    let mut bounds = vec![(lo_of_all, hi_of_all); len];
+    for (rule, lo, hi) in partial {
+        let mut hits = vec![false; len];
+        let mut injective = true;
+        rule.view.for_each_run(&rule.extents, shape, |_, count, start, step| {
+            for t in 0..count as i64 {
+                let at = (start + step * t) as usize;
+                injective &= !hits[at];
+                hits[at] = true;
+            }
+        });
+        if injective {
+            for (bound, _) in bounds.iter_mut().zip(hits).filter(|(_, hit)| *hit) {
+                *bound = (bound.0.max(lo), bound.1.min(hi));
+            }
+        }
+    }
+    bounds.iter().position(|&(lo, hi)| lo < declared_lo || hi > declared_hi)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::circuit::{AxisMap, Contract, Linear, Lookup, Tensor};
+    use crate::tables::Table;
+
+    fn witness(len: usize, lo: i64, hi: i64) -> Tensor {
+        Tensor { name: "t".into(), shape: vec![len], role: Role::Witness, range: Range::new(lo, hi) }
+    }
+
+    fn range_lookup(expr: Expr, len: usize) -> Lookup {
+        Lookup { extents: vec![len], exprs: vec![expr], table: 0 }
+    }
+
+    fn circuit(tensors: Vec<Tensor>) -> Circuit {
+        Circuit { tensors, tables: vec![Table::Range { bits: 4 }], ..Circuit::default() }
+    }
+
+    #[test]
+    fn a_direct_look_up_bounds_its_tensor() {
+        let mut c = circuit(vec![witness(5, 0, 15)]);
+        c.lookups.push(range_lookup(Expr::view(1, View::axes(0, &[0])), 5));
+        assert_eq!(check(&c, false), Ok(()));
+        c.tensors[0].range = Range::new(0, 14);
+        assert_eq!(check(&c, false), Err(CircuitError::Unbounded { tensor: 0, entry: 0 }));
+    }
+
+    #[test]
+    fn a_scaled_look_up_does_not_bound() {
+        let mut c = circuit(vec![witness(5, 0, 15)]);
+        c.lookups.push(range_lookup(Expr::view(2, View::axes(0, &[0])), 5));
+        assert_eq!(check(&c, false), Err(CircuitError::Unbounded { tensor: 0, entry: 0 }));
+    }
+
+    #[test]
+    fn a_multiple_equal_to_a_bounded_tensor_does_not_bound() {
+        // 2 z = x with x looked up.
+        let mut c = circuit(vec![witness(5, 0, 15), witness(5, 0, 15)]);
+        c.lookups.push(range_lookup(Expr::view(1, View::axes(0, &[0])), 5));
+        c.linears.push(Linear {
+            extents: vec![5],
+            expr: Expr::view(1, View::axes(0, &[0])).plus(-2, View::axes(1, &[0])),
+        });
+        assert_eq!(check(&c, false), Err(CircuitError::Unbounded { tensor: 1, entry: 0 }));
+    }
+
+    #[test]
+    fn cycles_do_not_bound() {
+        let mut c = circuit(vec![witness(5, 0, 15), witness(5, 0, 15)]);
+        let expr = Expr::view(1, View::axes(0, &[0])).plus(-1, View::axes(1, &[0]));
+        c.linears.push(Linear { extents: vec![5], expr: expr.clone() });
+        c.linears.push(Linear { extents: vec![5], expr });
+        assert_eq!(check(&c, false), Err(CircuitError::Unbounded { tensor: 0, entry: 0 }));
+    }
+
+    #[test]
+    fn a_view_that_misses_an_entry_does_not_bound_it() {
+        let mut c = circuit(vec![witness(5, 0, 15)]);
+        c.lookups.push(range_lookup(Expr::view(1, View::axes(0, &[0])), 4));
+        assert_eq!(check(&c, false), Err(CircuitError::Unbounded { tensor: 0, entry: 4 }));
+        let shifted = View { tensor: 0, axes: vec![AxisMap { offset: 4, terms: vec![(0, 1)] }] };
+        c.lookups.push(range_lookup(Expr::view(1, shifted), 1));
+        assert_eq!(check(&c, false), Ok(()));
+    }
+
+    #[test]
+    fn a_view_that_reads_an_entry_twice_does_not_bound_it() {
+        let mut c = circuit(vec![witness(1, 0, 15)]);
+        let broadcast = View { tensor: 0, axes: vec![AxisMap { offset: 0, terms: vec![] }] };
+        c.lookups.push(range_lookup(Expr::view(1, broadcast), 2));
+        assert_eq!(check(&c, false), Err(CircuitError::Unbounded { tensor: 0, entry: 0 }));
+    }
+
+    #[test]
+    fn weights_are_bounded_only_where_the_key_proof_is_assumed() {
+        let mut c = circuit(vec![witness(3, -8, 7)]);
+        c.tensors[0].role = Role::Weight(0);
+        assert_eq!(check(&c, true), Ok(()));
+        assert!(matches!(check(&c, false), Err(CircuitError::Unbounded { tensor: 0, .. })));
+    }
+
+    #[test]
+    fn wrapping_products_are_refused() {
+        let mut c = circuit(vec![witness(4, -(1 << 61), 1 << 61), witness(4, 0, 15)]);
+        for tensor in &mut c.tensors {
+            tensor.role = Role::Weight(0);
+        }
+        c.tables.clear();
+        let square = |id| Contract {
+            b: vec![],
+            i: vec![],
+            j: vec![],
+            k: vec![4],
+            expr: Expr::default(),
+            a: Expr::view(1, View::axes(id, &[0])),
+            c: Expr::view(1, View::axes(id, &[0])),
+        };
+        c.contracts.push(square(1));
+        assert_eq!(check(&c, true), Ok(()));
+        c.contracts.push(square(0));
+        assert!(matches!(check(&c, true), Err(CircuitError::Wraps { .. })));
+    }
+}

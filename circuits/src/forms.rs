@@ -1,0 +1,245 @@
+//! Linear forms over hidden messages and committed tensors: the claims to which every layer is reduced.
+
+use crate::circuit::{Circuit, Expr, TensorId, Values, product_form, pull_back};
+use crate::layout::{Layout, Piece};
+use ff::Field;
+use provenn_algebra::Fp;
+use provenn_algebra::multilinear::{eq_prefix, variables};
+use provenn_algebra::small::from_i64;
+
+/// Columns of the halo2 circuit of products: `p0, p1, q0, q1, t, w`.
+pub const GATE_COLUMNS: usize = 6;
+
+/// A hidden message of the prover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Slot {
+    /// Message number so-and-so of the sum-check rounds.
+    Round(usize),
+    /// A cell of the product rows: row, and column in `0..6`.
+    Gate(usize, usize),
+}
+
+/// `constant + sum coefficient * slot`.
+#[derive(Debug, Clone, Default)]
+pub struct Affine {
+    /// Constant part.
+    pub constant: Fp,
+    /// `(slot, coefficient)` pairs.
+    pub slots: Vec<(Slot, Fp)>,
+}
+
+impl Affine {
+    /// The value of one slot.
+    pub fn slot(slot: Slot) -> Affine {
+        Affine { constant: Fp::ZERO, slots: vec![(slot, Fp::ONE)] }
+    }
+
+    /// Adds `factor * other`.
+    pub fn add(mut self, factor: Fp, other: &Affine) -> Affine {
+        self.constant += factor * other.constant;
+        self.slots.extend(other.slots.iter().map(|(slot, c)| (*slot, factor * c)));
+        self
+    }
+
+    /// Adds `coefficient * slot`.
+    pub fn plus(mut self, coefficient: Fp, slot: Slot) -> Affine {
+        self.slots.push((slot, coefficient));
+        self
+    }
+
+    /// Times `factor`.
+    pub fn scale(mut self, factor: Fp) -> Affine {
+        self.constant *= factor;
+        for (_, c) in &mut self.slots {
+            *c *= factor;
+        }
+        self
+    }
+}
+
+/// `coefficient * <tensor, product of per-axis vectors>`.
+#[derive(Debug, Clone)]
+pub struct TensorTerm {
+    /// Coefficient.
+    pub coefficient: Fp,
+    /// The tensor.
+    pub tensor: TensorId,
+    /// One vector per tensor axis, of its true extent.
+    pub vectors: Vec<Vec<Fp>>,
+}
+
+/// An affine form over hidden messages plus a linear form over tensors.
+#[derive(Debug, Clone, Default)]
+pub struct Form {
+    /// Part over hidden messages.
+    pub affine: Affine,
+    /// Part over tensors.
+    pub terms: Vec<TensorTerm>,
+}
+
+impl From<Affine> for Form {
+    fn from(affine: Affine) -> Form {
+        Form { affine, terms: Vec::new() }
+    }
+}
+
+impl Form {
+    /// Adds `coefficient` times the multilinear extension of `expr` at the point whose equality vectors, one per box
+    /// index, truncated to true extents, are `vectors`.
+    pub fn add_expr(&mut self, coefficient: Fp, expr: &Expr, vectors: &[Vec<Fp>], circuit: &Circuit) {
+        if expr.constant != 0 {
+            let mass = vectors.iter().fold(coefficient, |mass, v| mass * v.iter().sum::<Fp>());
+            self.affine.constant += mass * from_i64(expr.constant);
+        }
+        for (c, view) in &expr.terms {
+            let (factor, axes) = pull_back(view, &circuit.tensors[view.tensor].shape, vectors);
+            self.terms.push(TensorTerm {
+                coefficient: coefficient * from_i64(*c) * factor,
+                tensor: view.tensor,
+                vectors: axes,
+            });
+        }
+    }
+
+    /// Adds `factor` times an affine form.
+    pub fn add_affine(mut self, factor: Fp, other: &Affine) -> Form {
+        self.affine = self.affine.add(factor, other);
+        self
+    }
+}
+
+/// Equality vectors of a point over the indices of a box: the point's coordinates, most significant index first.
+pub fn box_vectors(extents: &[usize], point: &[Fp]) -> Vec<Vec<Fp>> {
+    let mut rest = point;
+    extents
+        .iter()
+        .map(|&extent| {
+            let (own, tail) = rest.split_at(variables(extent));
+            rest = tail;
+            eq_prefix(own, extent)
+        })
+        .collect()
+}
+
+/// Number of variables of a box.
+pub fn box_variables(extents: &[usize]) -> usize {
+    extents.iter().map(|&extent| variables(extent)).sum()
+}
+
+/// All asserted forms, combined by powers of one challenge into `<columns, rows> + masks = target`.
+#[derive(Debug, Clone)]
+pub struct Combined {
+    /// Pieces over tensor columns.
+    pub pieces: Vec<Piece>,
+    /// Coefficient of each round mask.
+    pub rounds: Vec<Fp>,
+    /// Coefficient of each gate mask: rows of six.
+    pub gates: Vec<[Fp; GATE_COLUMNS]>,
+    /// The public right side.
+    pub target: Fp,
+}
+
+/// Masked values of all hidden messages, as they stand in the proof.
+#[derive(Debug, Clone, Default)]
+pub struct Messages {
+    /// Round messages.
+    pub rounds: Vec<Fp>,
+    /// Gate rows.
+    pub gates: Vec<[Fp; GATE_COLUMNS]>,
+}
+
+impl Messages {
+    /// The value in a slot.
+    pub fn get(&self, slot: Slot) -> Fp {
+        match slot {
+            Slot::Round(i) => self.rounds[i],
+            Slot::Gate(row, column) => self.gates[row][column],
+        }
+    }
+
+    /// An affine form's value.
+    pub fn value(&self, affine: &Affine) -> Fp {
+        affine.slots.iter().fold(affine.constant, |sum, (slot, c)| sum + *c * self.get(*slot))
+    }
+}
+
+/// Combines `form_i = 0` by powers of `challenge`.
+///
+/// With masked messages `m^ = m + mu`, a form `const + sum c_s m_s + <V, v>` is zero exactly if
+/// `<V, v> - sum c_s mu_s = -const - sum c_s m^_s`, whose right side is public. Public tensors' terms count as
+/// constants, from `public`.
+pub fn combine(
+    forms: &[Form],
+    challenge: Fp,
+    masked: &Messages,
+    circuit: &Circuit,
+    layout: &Layout,
+    public: &Values<'_>,
+) -> Combined {
+    let mut combined = Combined {
+        pieces: Vec::new(),
+        rounds: vec![Fp::ZERO; masked.rounds.len()],
+        gates: vec![[Fp::ZERO; GATE_COLUMNS]; masked.gates.len()],
+        target: Fp::ZERO,
+    };
+    // Terms on single columns merge into one row vector per column.
+    let mut single: Vec<Option<Vec<Fp>>> = vec![None; layout.columns()];
+    let mut power = Fp::ONE;
+    for form in forms {
+        combined.target -= power * masked.value(&form.affine);
+        for (slot, c) in &form.affine.slots {
+            let mask = match *slot {
+                Slot::Round(i) => &mut combined.rounds[i],
+                Slot::Gate(row, column) => &mut combined.gates[row][column],
+            };
+            *mask -= power * c;
+        }
+        for term in &form.terms {
+            let tensor = &circuit.tensors[term.tensor];
+            let coefficient = power * term.coefficient;
+            if tensor.role.is_public() {
+                combined.target -= coefficient * product_form(&public[term.tensor], &term.vectors);
+                continue;
+            }
+            for piece in layout.factor(term.tensor, &tensor.shape, coefficient, &term.vectors) {
+                add_piece(piece, layout.n, &mut single, &mut combined.pieces);
+            }
+        }
+        power *= challenge;
+    }
+    for (column, rows) in single.into_iter().enumerate() {
+        if let Some(rows) = rows {
+            combined.pieces.push(Piece { columns: vec![Fp::ONE], first: column, row: 0, rows });
+        }
+    }
+    combined
+}
+
+/// Adds a piece, merging it where it has one column, or the same rows or the same columns as another piece.
+fn add_piece(piece: Piece, n: usize, single: &mut [Option<Vec<Fp>>], pieces: &mut Vec<Piece>) {
+    if let [weight] = piece.columns[..] {
+        let rows = single[piece.first].get_or_insert_with(|| vec![Fp::ZERO; n]);
+        for (slot, e) in rows[piece.row..].iter_mut().zip(&piece.rows) {
+            *slot += weight * e;
+        }
+        return;
+    }
+    let same_columns = |other: &&mut Piece| other.first == piece.first && other.columns == piece.columns;
+    if let Some(other) = pieces.iter_mut().find(same_columns) {
+        for (slot, e) in other.rows.iter_mut().zip(&piece.rows) {
+            *slot += e;
+        }
+        return;
+    }
+    let same_rows = |other: &&mut Piece| {
+        other.first == piece.first && other.columns.len() == piece.columns.len() && other.rows == piece.rows
+    };
+    match pieces.iter_mut().find(same_rows) {
+        Some(other) => {
+            for (slot, c) in other.columns.iter_mut().zip(&piece.columns) {
+                *slot += c;
+            }
+        }
+        None => pieces.push(piece),
+    }
+}

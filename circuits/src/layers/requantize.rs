@@ -1,0 +1,150 @@
+//! Requantization: an accumulator is rounded, passed through a function, and saturated.
+
+use crate::circuit::{Expr, Linear, Source};
+use crate::error::CircuitError;
+use crate::lower::{Builder, Value, whole};
+use crate::model::{Range, ValueSpec};
+use bincode::{Decode, Encode};
+
+/// A function fused into a requantization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
+pub enum Function {
+    /// `f(y) = y`.
+    Identity,
+    /// `f(y) = max(y, 0)`.
+    Relu,
+}
+
+impl Function {
+    /// The function's value.
+    pub fn apply(self, y: i64) -> i64 {
+        match self {
+            Function::Identity => y,
+            Function::Relu => y.max(0),
+        }
+    }
+}
+
+/// `y = clamp(f(floor(acc / 2^shift + 1/2)))`: rounding half up, then the function, then saturation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Requantize {
+    /// Power of two by which the accumulator is divided, 0 to 40.
+    pub shift: u8,
+    /// Function applied to the rounded quotient.
+    pub function: Function,
+    /// Range to which the result saturates, within 14 bits.
+    pub output: Range,
+    /// The rounded quotient lies in `[-2^domain, 2^domain)` for every valid input, 1 to 40: its worst case,
+    /// rounded up to a power of two so that it does not leak the norms of the weights.
+    pub domain: u8,
+}
+
+impl Requantize {
+    /// The rounded quotient of an accumulator: `floor(acc / 2^shift + 1/2)`.
+    pub fn quotient(&self, acc: i64) -> i64 {
+        if self.shift == 0 { acc } else { (acc + (1 << (self.shift - 1))) >> self.shift }
+    }
+
+    /// The requantized value of an accumulator.
+    pub fn apply(&self, acc: i64) -> i64 {
+        self.finish(self.quotient(acc))
+    }
+
+    /// The requantized value, from the rounded quotient.
+    pub fn finish(&self, quotient: i64) -> i64 {
+        self.output.clamp(self.function.apply(quotient))
+    }
+
+    /// Smallest `domain` that holds the quotients of every accumulator in `range`.
+    pub fn domain_of(shift: u8, range: Range) -> u8 {
+        let this = Requantize { shift, function: Function::Identity, output: range, domain: 0 };
+        let (lo, hi) = (this.quotient(range.lo), this.quotient(range.hi));
+        let mut bits = 1;
+        while lo < -(1i64 << bits) || hi >= 1i64 << bits {
+            bits += 1;
+        }
+        bits
+    }
+
+    /// Checks the parameters.
+    ///
+    /// # Errors
+    /// [`CircuitError::Parameter`] naming the parameter that is out of its domain.
+    pub fn check(&self, node: usize) -> Result<(), CircuitError> {
+        let limit = |what, value, lo, hi| {
+            if (lo..=hi).contains(&value) {
+                Ok(())
+            } else {
+                Err(CircuitError::Parameter { node: Some(node), what, value, lo, hi })
+            }
+        };
+        limit("requantization shift", self.shift.into(), 0, 40)?;
+        limit("requantization domain bits", self.domain.into(), 1, 40)?;
+        limit("requantization range start", self.output.lo, -(1 << 13), (1 << 13) - 1)?;
+        limit("requantization range end", self.output.hi, self.output.lo, (1 << 13) - 1)?;
+        if self.function == Function::Relu {
+            limit("requantization range start of a rectifier", self.output.lo, 0, 0)?;
+        }
+        Ok(())
+    }
+}
+
+/// A requantized function of every entry of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Activation {
+    /// The requantization.
+    pub requantize: Requantize,
+}
+
+impl Activation {
+    pub(super) fn output(&self, node: usize, input: &ValueSpec) -> Result<ValueSpec, CircuitError> {
+        self.requantize.check(node)?;
+        Ok(ValueSpec { shape: input.shape.clone(), range: self.requantize.output })
+    }
+
+    pub(super) fn evaluate(&self, input: &[i64]) -> Vec<i64> {
+        input.iter().map(|&x| self.requantize.apply(x)).collect()
+    }
+
+    /// Constraints: `x = 2^shift * quotient + remainder - half`, and the requantization of what is on the right.
+    pub(crate) fn lower(&self, builder: &mut Builder<'_>, node: usize, input: &Value, output: &ValueSpec) -> Value {
+        let extents = builder.circuit.tensors[input.tensor].shape.clone();
+        let name = format!("layer {node}");
+        let role = builder.output_role(node);
+        let y = builder.declare(&format!("{name} output"), extents.clone(), role, output.range);
+        let expr = Expr::view(1, whole(input.tensor, extents.len()));
+        let source = Source { extents: extents.clone(), expr: expr.clone(), contract: None };
+        let accumulator = builder.requantize(&name, &self.requantize, source, y);
+        builder.circuit.linears.push(Linear { extents, expr: expr.add(-1, &accumulator) });
+        Value { tensor: y, shape: output.shape.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotients_are_rounded_half_up_on_both_sides_of_zero() {
+        let requantize = |shift| Requantize {
+            shift,
+            function: Function::Identity,
+            output: Range::new(-100, 100),
+            domain: 10,
+        };
+        let quotients: Vec<i64> = (-4..=4).map(|acc| requantize(1).quotient(acc)).collect();
+        assert_eq!(quotients, [-2, -1, -1, 0, 0, 1, 1, 2, 2]);
+        assert_eq!(requantize(0).quotient(-7), -7);
+        assert_eq!(requantize(3).apply(i64::from(i32::MAX)), 100);
+        assert_eq!(requantize(3).apply(i64::from(i32::MIN)), -100);
+    }
+
+    #[test]
+    fn the_domain_is_the_least_that_holds_the_worst_case() {
+        assert_eq!(Requantize::domain_of(0, Range::new(-1, 1)), 1);
+        assert_eq!(Requantize::domain_of(0, Range::new(-2, 1)), 1);
+        assert_eq!(Requantize::domain_of(0, Range::new(-2, 2)), 2);
+        assert_eq!(Requantize::domain_of(4, Range::new(-5, 127)), 4);
+        assert_eq!(Requantize::domain_of(4, Range::new(-5, 119)), 3);
+    }
+}

@@ -1,0 +1,27 @@
+//! Reshape and flatten: the same entries, row-major, under another shape. Costs nothing to prove.
+
+use crate::error::CircuitError;
+use crate::model::ValueSpec;
+use bincode::{Decode, Encode};
+
+/// The same entries under another shape.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Reshape {
+    /// The new shape, with as many entries as the old one.
+    pub shape: Vec<u32>,
+}
+
+impl Reshape {
+    pub(super) fn output(&self, node: usize, input: &ValueSpec) -> Result<ValueSpec, CircuitError> {
+        let shape: Vec<usize> = self.shape.iter().map(|&d| d as usize).collect();
+        let entries = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        if entries != Some(input.len()) {
+            return Err(CircuitError::Shape {
+                node: Some(node),
+                shape,
+                expected: format!("{} entries", input.len()),
+            });
+        }
+        Ok(ValueSpec { shape, range: input.range })
+    }
+}

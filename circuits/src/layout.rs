@@ -1,0 +1,427 @@
+//! Column layout: where every committed tensor entry lies, as a function of the circuit alone.
+//!
+//! A tensor's axes are put in the order that minimises the number of columns with at least one true entry; an
+//! axis of length `d` takes `ceil(log2 d)` index bits; the low `nu` bits of a position are its row, the high
+//! bits its column, and columns with only padding do not exist. Tensors that fit into one column share columns, as
+//! aligned power-of-two pieces, largest first. Weights, committed input, committed output and witness never share a
+//! column.
+
+use crate::circuit::{Circuit, Role, Tensor, TensorId, Visibility};
+use ff::Field;
+use provenn_algebra::Fp;
+use provenn_algebra::multilinear::variables;
+use std::ops::Range;
+
+/// Smallest row length.
+pub const MIN_ROWS: usize = 32;
+
+/// The groups of columns, in the order of the closing argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Group {
+    /// Weights: committed in the key.
+    Weight,
+    /// A committed input.
+    Input,
+    /// A committed output.
+    Output,
+    /// Everything else that is committed per proof.
+    Witness,
+}
+
+impl Group {
+    /// The group of a tensor, `None` if it is not committed.
+    pub fn of(role: Role) -> Option<Group> {
+        match role {
+            Role::Weight(_) => Some(Group::Weight),
+            Role::Input(Visibility::Committed) => Some(Group::Input),
+            Role::Output(Visibility::Committed) => Some(Group::Output),
+            Role::Input(Visibility::Public) | Role::Output(Visibility::Public) => None,
+            Role::Witness | Role::Multiplicity(_) => Some(Group::Witness),
+        }
+    }
+}
+
+/// Where one tensor lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// Tensor axes, most significant first.
+    pub order: Vec<usize>,
+    /// First column.
+    pub column: usize,
+    /// First row; 0 unless the tensor shares its column.
+    pub row: usize,
+    /// Whether the tensor has columns of its own.
+    pub wide: bool,
+}
+
+/// Where everything lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// Row length, `2^nu`.
+    pub n: usize,
+    /// One placement per tensor, `None` for public ones.
+    pub placements: Vec<Option<Placement>>,
+    /// Columns of the weights.
+    pub weights: Range<usize>,
+    /// Columns of a committed input.
+    pub input: Range<usize>,
+    /// Columns of a committed output.
+    pub output: Range<usize>,
+    /// Columns of the witness.
+    pub witness: Range<usize>,
+}
+
+/// The split of a tensor's ordered axes into whole column axes, at most one that straddles, and whole row axes.
+struct Split<'a> {
+    high: &'a [usize],
+    /// `(axis, low bits)`.
+    straddle: Option<(usize, usize)>,
+    low: &'a [usize],
+}
+
+fn split<'a>(order: &'a [usize], shape: &[usize], nu: usize) -> Split<'a> {
+    let mut bits = 0;
+    let mut first_low = order.len();
+    while first_low > 0 && bits + variables(shape[order[first_low - 1]]) <= nu {
+        first_low -= 1;
+        bits += variables(shape[order[first_low]]);
+    }
+    if first_low == 0 || bits == nu {
+        return Split { high: &order[..first_low], straddle: None, low: &order[first_low..] };
+    }
+    let straddle = order[first_low - 1];
+    Split { high: &order[..first_low - 1], straddle: Some((straddle, nu - bits)), low: &order[first_low..] }
+}
+
+impl Split<'_> {
+    fn columns(&self, shape: &[usize]) -> usize {
+        let high: usize = self.high.iter().map(|&a| shape[a]).product();
+        high * self.straddle.map_or(1, |(a, bits)| shape[a].div_ceil(1 << bits))
+    }
+}
+
+fn padded_len(shape: &[usize]) -> usize {
+    shape.iter().map(|d| d.next_power_of_two()).product()
+}
+
+/// All orders of `0..len`, the declaration order first, lexicographically.
+fn orders(len: usize) -> Vec<Vec<usize>> {
+    let mut all = vec![vec![]];
+    for _ in 0..len {
+        all = all
+            .iter()
+            .flat_map(|prefix: &Vec<usize>| {
+                (0..len).filter(|axis| !prefix.contains(axis)).map(|axis| {
+                    let mut next = prefix.clone();
+                    next.push(axis);
+                    next
+                })
+            })
+            .collect();
+    }
+    all
+}
+
+fn best_order(tensor: &Tensor, nu: usize) -> Vec<usize> {
+    let row_major: Vec<usize> = (0..tensor.shape.len()).collect();
+    if matches!(tensor.role, Role::Input(_) | Role::Output(_)) {
+        // An input or output commitment means the same under every key of its format.
+        return row_major;
+    }
+    orders(tensor.shape.len())
+        .into_iter()
+        .min_by_key(|order| split(order, &tensor.shape, nu).columns(&tensor.shape))
+        .unwrap_or(row_major)
+}
+
+impl Layout {
+    /// The layout of a circuit at row length `n`, a power of two.
+    pub fn new(circuit: &Circuit, n: usize) -> Layout {
+        let nu = variables(n);
+        let mut placements = vec![None; circuit.tensors.len()];
+        let mut next = 0;
+        let mut place = |group: Group| {
+            let members: Vec<TensorId> =
+                (0..circuit.tensors.len()).filter(|&t| Group::of(circuit.tensors[t].role) == Some(group)).collect();
+            let start = next;
+            for &id in &members {
+                let tensor = &circuit.tensors[id];
+                if padded_len(&tensor.shape) > n {
+                    let order = best_order(tensor, nu);
+                    let columns = split(&order, &tensor.shape, nu).columns(&tensor.shape);
+                    placements[id] = Some(Placement { order, column: next, row: 0, wide: true });
+                    next += columns;
+                }
+            }
+            let mut small: Vec<TensorId> =
+                members.into_iter().filter(|&id| padded_len(&circuit.tensors[id].shape) <= n).collect();
+            small.sort_by_key(|&id| std::cmp::Reverse(padded_len(&circuit.tensors[id].shape)));
+            let mut row = n;
+            for id in small {
+                let shape = &circuit.tensors[id].shape;
+                if row + padded_len(shape) > n {
+                    next += 1;
+                    row = 0;
+                }
+                let order = (0..shape.len()).collect();
+                placements[id] = Some(Placement { order, column: next - 1, row, wide: false });
+                row += padded_len(shape);
+            }
+            start..next
+        };
+        let weights = place(Group::Weight);
+        let input = place(Group::Input);
+        let output = place(Group::Output);
+        let witness = place(Group::Witness);
+        Layout { n, placements, weights, input, output, witness }
+    }
+
+    /// Number of rows as a power of two.
+    pub fn nu(&self) -> usize {
+        variables(self.n)
+    }
+
+    /// Number of columns of tensors.
+    pub fn columns(&self) -> usize {
+        self.witness.end
+    }
+
+    /// Columns of a group.
+    pub fn group(&self, group: Group) -> Range<usize> {
+        match group {
+            Group::Weight => self.weights.clone(),
+            Group::Input => self.input.clone(),
+            Group::Output => self.output.clone(),
+            Group::Witness => self.witness.clone(),
+        }
+    }
+
+    /// Writes a tensor's entries into `columns`, which holds the columns from number `first` on, `n` entries each.
+    pub fn fill(&self, id: TensorId, shape: &[usize], values: &[i64], first: usize, columns: &mut [i64]) {
+        let Some(placement) = &self.placements[id] else { return };
+        let nu = self.nu();
+        let split = if placement.wide {
+            split(&placement.order, shape, nu)
+        } else {
+            Split { high: &[], straddle: None, low: &placement.order }
+        };
+        // Contribution of each coordinate to the position in `columns`.
+        let mut steps: Vec<Vec<usize>> = shape.iter().map(|&d| vec![0; d]).collect();
+        let mut weight = 1;
+        for &axis in split.low.iter().rev() {
+            for (x, step) in steps[axis].iter_mut().enumerate() {
+                *step = x * weight;
+            }
+            weight *= shape[axis].next_power_of_two();
+        }
+        let mut column = self.n;
+        if let Some((axis, bits)) = split.straddle {
+            for (x, step) in steps[axis].iter_mut().enumerate() {
+                *step = (x & ((1 << bits) - 1)) * weight + (x >> bits) * column;
+            }
+            column *= shape[axis].div_ceil(1 << bits);
+        }
+        for &axis in split.high.iter().rev() {
+            for (x, step) in steps[axis].iter_mut().enumerate() {
+                *step = x * column;
+            }
+            column *= shape[axis];
+        }
+        let base = (placement.column - first) * self.n + placement.row;
+        let (outer, inner) = match steps.split_last() {
+            Some((inner, outer)) => (outer, &inner[..]),
+            None => (&[][..], &[0][..]),
+        };
+        let mut index = vec![0usize; outer.len()];
+        for row in values.chunks(inner.len()) {
+            let start = base + outer.iter().zip(&index).map(|(steps, &x)| steps[x]).sum::<usize>();
+            for (value, step) in row.iter().zip(inner) {
+                columns[start + step] = *value;
+            }
+            for (x, steps) in index.iter_mut().zip(outer).rev() {
+                *x += 1;
+                if *x < steps.len() {
+                    break;
+                }
+                *x = 0;
+            }
+        }
+    }
+
+    /// Writes `coefficient * <tensor, product of vectors>` as a sum of `(column weights, row vector)` pieces.
+    ///
+    /// `vectors` has one entry per tensor axis, of the axis's true extent. Entries outside true extents get weight 0.
+    pub fn factor(&self, id: TensorId, shape: &[usize], coefficient: Fp, vectors: &[Vec<Fp>]) -> Vec<Piece> {
+        let Some(placement) = &self.placements[id] else { return Vec::new() };
+        if !placement.wide {
+            let rows = outer_product(&placement.order, shape, vectors, coefficient, true);
+            return vec![Piece { columns: vec![Fp::ONE], first: placement.column, row: placement.row, rows }];
+        }
+        let split = split(&placement.order, shape, self.nu());
+        let high = outer_product(split.high, shape, vectors, coefficient, false);
+        let low = outer_product(split.low, shape, vectors, Fp::ONE, true);
+        let Some((axis, bits)) = split.straddle else {
+            return vec![Piece { columns: high, first: placement.column, row: 0, rows: low }];
+        };
+        rank_factor(&vectors[axis], 1 << bits)
+            .into_iter()
+            .map(|(across, along)| Piece {
+                columns: high.iter().flat_map(|h| across.iter().map(move |a| *h * a)).collect(),
+                first: placement.column,
+                row: 0,
+                rows: along.iter().flat_map(|a| low.iter().map(move |l| *a * l)).collect(),
+            })
+            .collect()
+    }
+}
+
+/// A rank-one piece of a linear form over committed columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Weights of consecutive columns.
+    pub columns: Vec<Fp>,
+    /// Number of the first of them.
+    pub first: usize,
+    /// First row that `rows` covers.
+    pub row: usize,
+    /// Weights of consecutive rows.
+    pub rows: Vec<Fp>,
+}
+
+/// Products of entries of the vectors of `axes`, most significant first, padded to powers of two if `pad`.
+fn outer_product(axes: &[usize], shape: &[usize], vectors: &[Vec<Fp>], scale: Fp, pad: bool) -> Vec<Fp> {
+    let mut product = vec![scale];
+    for &axis in axes {
+        let len = if pad { shape[axis].next_power_of_two() } else { shape[axis] };
+        let mut next = vec![Fp::ZERO; product.len() * len];
+        for (chunk, p) in next.chunks_mut(len).zip(&product) {
+            for (slot, e) in chunk.iter_mut().zip(&vectors[axis]) {
+                *slot = *p * e;
+            }
+        }
+        product = next;
+    }
+    product
+}
+
+/// Writes `vector`, cut into blocks of `width`, as a sum of (block weights) x (row vector): greedily, so a product
+/// over the index bits has one term and a truncated product two.
+fn rank_factor(vector: &[Fp], width: usize) -> Vec<(Vec<Fp>, Vec<Fp>)> {
+    let blocks: Vec<Vec<Fp>> = vector
+        .chunks(width)
+        .map(|block| {
+            let mut block = block.to_vec();
+            block.resize(width, Fp::ZERO);
+            block
+        })
+        .collect();
+    if blocks.len() > width {
+        // Fewer rows than blocks: one term per row.
+        return (0..width)
+            .map(|row| {
+                let mut unit = vec![Fp::ZERO; width];
+                unit[row] = Fp::ONE;
+                (blocks.iter().map(|block| block[row]).collect(), unit)
+            })
+            .collect();
+    }
+    // Per basis vector: block weights, the vector, the place and inverse of its first non-zero entry.
+    let mut basis: Vec<(Vec<Fp>, Vec<Fp>, usize, Fp)> = Vec::new();
+    for (b, block) in blocks.iter().enumerate() {
+        let Some(pivot) = block.iter().position(|v| !bool::from(v.is_zero())) else { continue };
+        let known = basis.iter_mut().find_map(|(weights, row, place, inverse)| {
+            let ratio = block[*place] * *inverse;
+            (*place == pivot && block.iter().zip(row.iter()).all(|(v, r)| *v == ratio * r)).then_some((weights, ratio))
+        });
+        if let Some((weights, ratio)) = known {
+            weights[b] = ratio;
+        } else {
+            let mut weights = vec![Fp::ZERO; blocks.len()];
+            weights[b] = Fp::ONE;
+            let inverse = Option::from(block[pivot].invert()).unwrap_or(Fp::ZERO);
+            basis.push((weights, block.clone(), pivot, inverse));
+        }
+    }
+    basis.into_iter().map(|(weights, row, _, _)| (weights, row)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::circuit::product_form;
+    use crate::model;
+    use proptest::prelude::*;
+    use provenn_algebra::multilinear::eq_prefix;
+    use provenn_algebra::small::from_i64;
+
+    fn circuit(shapes: &[Vec<usize>]) -> Circuit {
+        let tensors = shapes
+            .iter()
+            .map(|shape| Tensor {
+                name: "t".into(),
+                shape: shape.clone(),
+                role: Role::Witness,
+                range: model::Range::signed(40),
+            })
+            .collect();
+        Circuit { tensors, ..Circuit::default() }
+    }
+
+    fn point(m: usize, seed: u64) -> Vec<Fp> {
+        (0..m).map(|i| Fp::from(seed + 31 * i as u64).square() + Fp::from(5)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_reproduce_the_form_and_no_padding_is_read(
+            shapes in prop::collection::vec(prop::collection::vec(1usize..7, 0..4), 1..5),
+            eq_structured in any::<bool>(),
+            garbage in any::<i32>(),
+        ) {
+            let circuit = circuit(&shapes);
+            let layout = Layout::new(&circuit, 32);
+            // Columns start as garbage: whatever lies in padding must not matter.
+            let mut columns = vec![i64::from(garbage); layout.columns() * layout.n];
+            let values: Vec<Vec<i64>> = circuit.tensors.iter().enumerate()
+                .map(|(t, tensor)| (0..tensor.len() as i64).map(|v| v * 13 + t as i64 - 7).collect()).collect();
+            for (id, tensor) in circuit.tensors.iter().enumerate() {
+                layout.fill(id, &tensor.shape, &values[id], 0, &mut columns);
+            }
+            for (id, tensor) in circuit.tensors.iter().enumerate() {
+                let vectors: Vec<Vec<Fp>> = tensor.shape.iter().enumerate().map(|(a, &d)| {
+                    if eq_structured { eq_prefix(&point(variables(d), a as u64 + 2), d) }
+                    else { (0..d).map(|x| Fp::from((a * 100 + x * x + 1) as u64)).collect() }
+                }).collect();
+                let expected = Fp::from(3) * product_form(&values[id], &vectors);
+                let pieces = layout.factor(id, &tensor.shape, Fp::from(3), &vectors);
+                let got: Fp = pieces.iter().flat_map(|piece| {
+                    piece.columns.iter().enumerate().flat_map(|(c, weight)| {
+                        let column = &columns[(piece.first + c) * layout.n..][..layout.n];
+                        piece.rows.iter().enumerate()
+                            .map(|(r, e)| *weight * e * from_i64(column[piece.row + r])).collect::<Vec<_>>()
+                    }).collect::<Vec<_>>()
+                }).sum();
+                prop_assert_eq!(got, expected);
+                if eq_structured {
+                    prop_assert!(pieces.len() <= 2, "a truncated product has rank at most 2");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_tall_matrix_is_ordered_to_need_few_columns() {
+        // 784 = 3 * 256 + 16 along the rows would need 4 columns per output.
+        let layout = Layout::new(&circuit(&[vec![128, 784]]), 256);
+        assert_eq!(layout.columns(), 392);
+        assert_eq!(layout.placements[0].as_ref().map(|p| p.order.clone()), Some(vec![1, 0]));
+    }
+
+    #[test]
+    fn small_tensors_share_columns_largest_first() {
+        let layout = Layout::new(&circuit(&[vec![3], vec![9], vec![], vec![16]]), 32);
+        let rows: Vec<_> = layout.placements.iter().flatten().map(|p| (p.column, p.row)).collect();
+        assert_eq!(rows, vec![(1, 0), (0, 0), (1, 4), (0, 16)]);
+        assert_eq!(layout.columns(), 2);
+    }
+}

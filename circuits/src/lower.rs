@@ -1,0 +1,411 @@
+//! Lowering: from a layer list to the circuits that are proved.
+
+use crate::circuit::{
+    AxisMap, Circuit, Contract, Expr, Linear, Lookup, Quotient, Role, Source, Step, Tensor, TensorId, View, Visibility,
+};
+use crate::error::CircuitError;
+use crate::layers::{Layer, Requantize};
+use crate::model::{LayerList, Range, ValueSpec};
+use crate::tables::Table;
+
+/// Which of input and output are public.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Modes {
+    /// The input.
+    pub input: Visibility,
+    /// The output.
+    pub output: Visibility,
+}
+
+impl Modes {
+    /// Input and output in the clear.
+    pub const PUBLIC: Modes = Modes { input: Visibility::Public, output: Visibility::Public };
+
+    /// All four, in the order of [`Modes::index`].
+    pub const ALL: [Modes; 4] = {
+        use Visibility::{Committed, Public};
+        [
+            Modes { input: Public, output: Public },
+            Modes { input: Committed, output: Public },
+            Modes { input: Public, output: Committed },
+            Modes { input: Committed, output: Committed },
+        ]
+    };
+
+    /// Number of the combination: bit 0 for a committed input, bit 1 for a committed output.
+    pub fn index(self) -> usize {
+        usize::from(self.input == Visibility::Committed) + 2 * usize::from(self.output == Visibility::Committed)
+    }
+}
+
+/// A value between layers: a tensor under a logical shape.
+#[derive(Debug, Clone)]
+pub(crate) struct Value {
+    pub(crate) tensor: TensorId,
+    /// Logical shape; the tensor's own shape has the same entries in the same row-major order.
+    pub(crate) shape: Vec<usize>,
+}
+
+/// A circuit under construction.
+pub(crate) struct Builder<'l> {
+    pub(crate) circuit: Circuit,
+    layers: &'l LayerList,
+    modes: Modes,
+    /// Parameter tensors of each node.
+    pub(crate) parameters: Vec<Vec<TensorId>>,
+    /// The node whose tensor is the model's output.
+    output_node: Option<usize>,
+}
+
+/// The circuit of one inference.
+///
+/// # Errors
+/// [`CircuitError`] if the layer list is malformed, or if a constraint could wrap or leave a tensor unbounded.
+pub fn inference(layers: &LayerList, modes: Modes) -> Result<Circuit, CircuitError> {
+    let specs = layers.values()?;
+    // The output of the last node that is not a mere reshape.
+    let output_node = layers.nodes.len().checked_sub(1).and_then(|mut node| {
+        while let Layer::Reshape(_) = layers.nodes[node].layer {
+            node = (layers.nodes[node].inputs[0] as usize).checked_sub(1)?;
+        }
+        Some(node)
+    });
+    let mut builder =
+        Builder { circuit: Circuit::default(), layers, modes, parameters: Vec::new(), output_node };
+    builder.declare_parameters();
+    let input = builder.declare(
+        "input",
+        squeezed(&input_layout(layers, &specs[0])),
+        Role::Input(modes.input),
+        specs[0].range,
+    );
+    if modes.input == Visibility::Committed {
+        builder.range_check(input, specs[0].range);
+    }
+    let mut values = vec![Value { tensor: input, shape: specs[0].shape.clone() }];
+    for (index, node) in layers.nodes.iter().enumerate() {
+        let operand = values[node.inputs[0] as usize].clone();
+        let spec = &specs[index + 1];
+        let value = match &node.layer {
+            Layer::Gemm(gemm) => gemm.lower(&mut builder, index, &operand, spec),
+            Layer::Activation(activation) => activation.lower(&mut builder, index, &operand, spec),
+            Layer::Reshape(_) => Value { tensor: operand.tensor, shape: spec.shape.clone() },
+        };
+        values.push(value);
+    }
+    if builder.output_node.is_none() {
+        // Only reshapes: the output is a copy of the input.
+        let spec = &specs[layers.nodes.len()];
+        let shape = builder.circuit.tensors[input].shape.clone();
+        let output = builder.declare("output", shape, Role::Output(modes.output), spec.range);
+        builder.copy(input, output);
+        if modes.output == Visibility::Committed {
+            builder.range_check(output, spec.range);
+        }
+    }
+    builder.finish(true)
+}
+
+/// The circuit of the key proof: every weight and bias lies in its declared range.
+///
+/// # Errors
+/// [`CircuitError`] if the layer list is malformed.
+pub fn key(layers: &LayerList) -> Result<Circuit, CircuitError> {
+    layers.values()?;
+    let mut builder = Builder {
+        circuit: Circuit::default(),
+        layers,
+        modes: Modes::PUBLIC,
+        parameters: Vec::new(),
+        output_node: None,
+    };
+    builder.declare_parameters();
+    for parameter in builder.parameters.concat() {
+        let range = builder.circuit.tensors[parameter].range;
+        builder.range_check(parameter, range);
+    }
+    builder.finish(false)
+}
+
+/// The shape under which the input is laid out: that of the reshapes that follow it, if all its readers agree.
+fn input_layout(layers: &LayerList, input: &ValueSpec) -> Vec<usize> {
+    let mut value = 0;
+    let mut shape = input.shape.clone();
+    loop {
+        let mut readers = layers.nodes.iter().enumerate().filter(|(_, node)| node.inputs.contains(&value));
+        match (readers.next(), readers.next()) {
+            (Some((index, node)), None) => match &node.layer {
+                Layer::Reshape(reshape) => {
+                    shape = reshape.shape.iter().map(|&d| d as usize).collect();
+                    value = index as u32 + 1;
+                }
+                _ => return shape,
+            },
+            _ => return shape,
+        }
+    }
+}
+
+/// A shape without its axes of length 1.
+pub(crate) fn squeezed(shape: &[usize]) -> Vec<usize> {
+    shape.iter().copied().filter(|&d| d != 1).collect()
+}
+
+impl Builder<'_> {
+    pub(crate) fn declare(&mut self, name: &str, shape: Vec<usize>, role: Role, range: Range) -> TensorId {
+        self.circuit.tensors.push(Tensor { name: name.to_string(), shape, role, range });
+        self.circuit.tensors.len() - 1
+    }
+
+    fn declare_parameters(&mut self) {
+        self.parameters = vec![Vec::new(); self.layers.nodes.len()];
+        for (index, spec) in self.layers.parameters().into_iter().enumerate() {
+            let name = format!("layer {} {:?}", spec.node, spec.kind).to_lowercase();
+            let id = self.declare(&name, spec.shape, Role::Weight(index), Range::signed(spec.bits));
+            self.parameters[spec.node].push(id);
+        }
+    }
+
+    /// Role of the output tensor of a node.
+    pub(crate) fn output_role(&self, node: usize) -> Role {
+        if self.output_node == Some(node) { Role::Output(self.modes.output) } else { Role::Witness }
+    }
+
+    pub(crate) fn table(&mut self, table: Table) -> usize {
+        self.circuit.tables.iter().position(|t| *t == table).unwrap_or_else(|| {
+            self.circuit.tables.push(table);
+            self.circuit.tables.len() - 1
+        })
+    }
+
+    /// Looks up whole tensors of one shape, one per column of the table.
+    pub(crate) fn lookup(&mut self, table: Table, exprs: Vec<Expr>, extents: Vec<usize>) {
+        let table = self.table(table);
+        self.circuit.lookups.push(Lookup { extents, exprs, table });
+    }
+
+    /// Declares the limbs of a non-negative integer of `bits` bits and looks them up; returns them, least significant
+    /// first, with their bits, and the expression of their sum.
+    pub(crate) fn limbs(&mut self, name: &str, shape: &[usize], bits: u32) -> (Vec<(TensorId, u32)>, Expr) {
+        let width = u32::from(self.layers.tables.limb);
+        let mut limbs = Vec::new();
+        let mut sum = Expr::default();
+        let mut at = 0;
+        while at < bits {
+            let own = width.min(bits - at);
+            let tensor = self.declare(
+                &format!("{name} bits {at}..{}", at + own),
+                shape.to_vec(),
+                Role::Witness,
+                Range::unsigned(own),
+            );
+            let view = whole(tensor, shape.len());
+            self.lookup(Table::Range { bits: own }, vec![Expr::view(1, view.clone())], shape.to_vec());
+            sum = sum.plus(1 << at, view);
+            limbs.push((tensor, own));
+            at += own;
+        }
+        (limbs, sum)
+    }
+
+    /// Constrains every entry of a tensor to `range`.
+    fn range_check(&mut self, tensor: TensorId, range: Range) {
+        let shape = self.circuit.tensors[tensor].shape.clone();
+        let entries = self.circuit.tensors[tensor].len();
+        let above = Expr::view(1, whole(tensor, shape.len())).offset(-range.lo);
+        let below = Expr::view(-1, whole(tensor, shape.len())).offset(range.hi);
+        let width = (range.hi - range.lo) as u64;
+        let bits = (u64::BITS - width.leading_zeros()).max(1);
+        let sides = if width + 1 == 1 << bits { vec![above] } else { vec![above, below] };
+        let limb = u32::from(self.layers.tables.limb);
+        // One look-up in a table of the full width, where that is no more leaves than limbs are.
+        let direct = bits <= limb || (bits <= 14 && (1usize << bits) <= entries * (bits.div_ceil(limb) as usize - 1));
+        for side in sides {
+            if direct {
+                self.lookup(Table::Range { bits }, vec![side], shape.clone());
+            } else {
+                let name = format!("{} in range", self.circuit.tensors[tensor].name);
+                let (limbs, sum) = self.limbs(&name, &shape, bits);
+                let source = Source { extents: shape.clone(), expr: side.clone(), contract: None };
+                self.circuit.steps.push(Step::Limbs { source, limbs });
+                self.circuit.linears.push(Linear { extents: shape.clone(), expr: side.add(-1, &sum) });
+            }
+        }
+    }
+
+    /// `to = from`, for tensors of one shape.
+    fn copy(&mut self, from: TensorId, to: TensorId) {
+        let extents = self.circuit.tensors[from].shape.clone();
+        let expr = Expr::view(1, whole(from, extents.len()));
+        let source = Source { extents: extents.clone(), expr: expr.clone(), contract: None };
+        self.circuit.steps.push(Step::Store { source, output: to });
+        self.circuit.linears.push(Linear { extents: extents.clone(), expr: expr.plus(-1, whole(to, extents.len())) });
+    }
+
+    /// The value with all its entries along one axis: itself, or a committed copy. A split of that axis is a view;
+    /// merging the axes of a tensor is not.
+    pub(crate) fn flattened(&mut self, value: &Value) -> TensorId {
+        let tensor = &self.circuit.tensors[value.tensor];
+        if tensor.shape.len() == 1 {
+            return value.tensor;
+        }
+        let (extents, range, len) = (tensor.shape.clone(), tensor.range, tensor.len());
+        let name = format!("{} flattened", tensor.name);
+        let copy = self.declare(&name, vec![len], Role::Witness, range);
+        let indices: Vec<usize> = (0..extents.len()).collect();
+        let split = View { tensor: copy, axes: vec![AxisMap::split(&indices, &extents)] };
+        let from = Expr::view(1, whole(value.tensor, extents.len()));
+        let source = Source { extents: extents.clone(), expr: from.clone(), contract: None };
+        self.circuit.steps.push(Step::Store { source, output: copy });
+        self.circuit.linears.push(Linear { extents, expr: from.plus(-1, split) });
+        copy
+    }
+
+    /// Constrains `output = requantize(acc)`, where `acc` is the source. Returns the expression that the caller must
+    /// assert to equal `acc`: `2^shift * quotient + remainder - half`.
+    pub(crate) fn requantize(
+        &mut self,
+        name: &str,
+        requantize: &Requantize,
+        source: Source,
+        output: TensorId,
+    ) -> Expr {
+        let shape = source.extents.clone();
+        let axes = shape.len();
+        let shift = u32::from(requantize.shift);
+        let (remainder, remainder_sum) = self.limbs(&format!("{name} remainder"), &shape, shift);
+        let half = if shift == 0 { 0 } else { 1 << (shift - 1) };
+        let direct = u32::from(self.layers.tables.direct);
+        let domain = u32::from(requantize.domain);
+        // Outside [-2^direct, 2^direct) the function must be constant to be saturated first.
+        let saturate = domain > direct && requantize.output.hi < 1 << direct && requantize.output.lo >= -(1 << direct);
+        let (input, bits, sum) = if saturate {
+            let range = Range::signed(domain - direct + 1);
+            let high = self.declare(&format!("{name} quotient high"), shape.clone(), Role::Witness, range);
+            let (low, low_sum) = self.limbs(&format!("{name} quotient low"), &shape, direct);
+            let quotient = Quotient::Split { bits: direct, high, low };
+            self.circuit.steps.push(Step::Divide { source, shift, quotient, remainder });
+            let sum = low_sum.clone().plus(1 << direct, whole(high, axes));
+            (self.saturate(name, &shape, domain - direct, high, low_sum), direct, sum)
+        } else {
+            let range = Range::signed(domain + 1);
+            let tensor = self.declare(&format!("{name} quotient"), shape.clone(), Role::Witness, range);
+            let quotient = Quotient::Whole(tensor);
+            self.circuit.steps.push(Step::Divide { source, shift, quotient, remainder });
+            (tensor, domain, Expr::view(1, whole(tensor, axes)))
+        };
+        let Requantize { function, output: Range { lo, hi }, .. } = *requantize;
+        self.map(Table::Clamp { function, lo, hi, bits }, &shape, input, &[output]);
+        Expr::default().add(1 << shift, &sum).add(1, &remainder_sum).offset(-half)
+    }
+
+    /// The tensor of `clamp(2^direct * high + low, -2^direct, 2^direct - 1)`, as `z * low + o` with
+    /// `(high, z, o)` in the table.
+    fn saturate(&mut self, name: &str, shape: &[usize], high_bits: u32, high: TensorId, low: Expr) -> TensorId {
+        let direct = u32::from(self.layers.tables.direct);
+        let axes = shape.len();
+        let edge = Range::new(-(1 << direct), (1 << direct) - 1);
+        let flag = self.declare(&format!("{name} inside"), shape.to_vec(), Role::Witness, Range::new(0, 1));
+        let offset = self.declare(&format!("{name} edge"), shape.to_vec(), Role::Witness, edge);
+        self.map(Table::Saturate { split: direct, bits: high_bits }, shape, high, &[flag, offset]);
+        // The range of z * low + o before it is known that only one of the two moves.
+        let range = Range::new(-(1 << direct), (2 << direct) - 2);
+        let saturated = self.declare(&format!("{name} saturated"), shape.to_vec(), Role::Witness, range);
+        let contract = self.circuit.contracts.len();
+        self.circuit.contracts.push(Contract {
+            b: shape.to_vec(),
+            i: vec![],
+            j: vec![],
+            k: vec![],
+            expr: Expr::view(1, whole(saturated, axes)).plus(-1, whole(offset, axes)),
+            a: Expr::view(1, whole(flag, axes)),
+            c: low,
+        });
+        let source = Source {
+            extents: shape.to_vec(),
+            expr: Expr::view(1, whole(offset, axes)),
+            contract: Some((contract, (0..axes).collect())),
+        };
+        self.circuit.steps.push(Step::Store { source, output: saturated });
+        saturated
+    }
+
+    /// `(input, outputs..)` is a row of the table, entry by entry.
+    fn map(&mut self, table: Table, shape: &[usize], input: TensorId, outputs: &[TensorId]) {
+        let axes = shape.len();
+        let input = Expr::view(1, whole(input, axes));
+        let columns = outputs.iter().map(|&tensor| Expr::view(1, whole(tensor, axes)));
+        self.lookup(table, [input.clone()].into_iter().chain(columns).collect(), shape.to_vec());
+        let table = self.table(table);
+        let source = Source { extents: shape.to_vec(), expr: input, contract: None };
+        self.circuit.steps.push(Step::Map { source, table, outputs: outputs.to_vec() });
+    }
+
+    fn finish(mut self, weights_bounded: bool) -> Result<Circuit, CircuitError> {
+        widen_clamps(&mut self.circuit);
+        // Multiplicities come last, so that adding a layer moves no other tensor.
+        for table in 0..self.circuit.tables.len() {
+            let sites: usize = self
+                .circuit
+                .lookups
+                .iter()
+                .filter(|lookup| lookup.table == table)
+                .map(|lookup| lookup.extents.iter().product::<usize>())
+                .sum();
+            let rows = self.circuit.tables[table].rows();
+            let range = Range::new(0, sites as i64);
+            self.declare(&format!("multiplicities of table {table}"), vec![rows], Role::Multiplicity(table), range);
+        }
+        crate::bounds::check(&self.circuit, weights_bounded)?;
+        Ok(self.circuit)
+    }
+}
+
+/// The view of a whole tensor.
+pub(crate) fn whole(tensor: TensorId, axes: usize) -> View {
+    View::axes(tensor, &(0..axes).collect::<Vec<_>>())
+}
+
+/// Lets one clamp table serve all layers with the same function: each moves to the widest domain in use.
+fn widen_clamps(circuit: &mut Circuit) {
+    let widest = |table: &Table| match *table {
+        Table::Clamp { function, lo, hi, .. } => {
+            let same = circuit.tables.iter().filter_map(|other| match *other {
+                Table::Clamp { function: f, lo: l, hi: h, bits } if (f, l, h) == (function, lo, hi) => Some(bits),
+                _ => None,
+            });
+            let bits = same.max().unwrap_or(1);
+            Table::Clamp { function, lo, hi, bits }
+        }
+        other => other,
+    };
+    let mut tables: Vec<Table> = Vec::new();
+    let moved: Vec<usize> = circuit
+        .tables
+        .iter()
+        .map(|table| {
+            let wide = widest(table);
+            tables.iter().position(|t| *t == wide).unwrap_or_else(|| {
+                tables.push(wide);
+                tables.len() - 1
+            })
+        })
+        .collect();
+    for lookup in &mut circuit.lookups {
+        let (old, new) = (circuit.tables[lookup.table], tables[moved[lookup.table]]);
+        lookup.table = moved[lookup.table];
+        // What a look-up says of its first column is now wider, and so is the tensor's declared range.
+        if let (Table::Clamp { .. }, [(1, view)]) = (old, &lookup.exprs[0].terms[..]) {
+            let tensor = &mut circuit.tensors[view.tensor];
+            if tensor.range == old.column_range(0) {
+                tensor.range = new.column_range(0);
+            }
+        }
+    }
+    for step in &mut circuit.steps {
+        if let Step::Map { table, .. } = step {
+            *table = moved[*table];
+        }
+    }
+    circuit.tables = tables;
+}

@@ -1,0 +1,224 @@
+//! What a key's layer list implies: circuits, layouts, message counts and sizes, the same for both sides.
+
+use crate::circuit::Circuit;
+use crate::error::CircuitError;
+
+use crate::layers::Layer;
+use crate::layout::{Layout, MIN_ROWS};
+use crate::lower::{Modes, inference, key};
+use crate::model::{LayerList, TableBits};
+use crate::products::{MAX_K, size_parameter, usable_rows};
+use crate::reduction::{Plan, Party, reduce};
+use ff::PrimeField;
+use provenn_algebra::Fp;
+
+/// Largest row length.
+pub const MAX_ROWS: usize = 1 << 13;
+
+/// A circuit with its layout and the plan of its messages.
+#[derive(Debug, Clone)]
+pub struct System {
+    /// The constraints.
+    pub circuit: Circuit,
+    /// The columns.
+    pub layout: Layout,
+    /// The messages.
+    pub plan: Plan,
+    /// Columns of the round masks: one mask per round message and at least one spare entry.
+    pub mask_columns: usize,
+}
+
+impl System {
+    fn new(circuit: Circuit, plan: Plan, n: usize) -> System {
+        let layout = Layout::new(&circuit, n);
+        let mask_columns = mask_columns(&plan, n);
+        System { circuit, layout, plan, mask_columns }
+    }
+
+    /// Runs the reduction with a party.
+    ///
+    /// # Errors
+    /// The party's first error.
+    pub fn reduce<P: Party>(&self, party: &mut P) -> Result<(), P::Error> {
+        reduce(&self.circuit, &self.plan, party)
+    }
+
+    /// Sizes that decide what a proof costs.
+    pub fn counts(&self) -> Counts {
+        let witness = self.circuit.tensors.iter().zip(&self.layout.placements);
+        Counts {
+            leaves: self.plan.leaves.as_ref().map_or(0, |leaves| 1 << leaves.variables),
+            lookups: self.circuit.lookups.iter().map(|l| l.extents.iter().product::<usize>()).sum(),
+            committed: witness
+                .filter(|(tensor, placement)| {
+                    placement.is_some() && !matches!(tensor.role, crate::circuit::Role::Weight(_))
+                })
+                .map(|(tensor, _)| tensor.len())
+                .sum(),
+            columns: self.layout.columns() - self.layout.weights.len() + self.mask_columns,
+            weight_columns: self.layout.weights.len(),
+            rounds: self.plan.rounds,
+            gates: self.plan.gates,
+        }
+    }
+}
+
+/// Sizes of one circuit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Leaves of the fraction tree, padding included.
+    pub leaves: usize,
+    /// Look-ups.
+    pub lookups: usize,
+    /// Values committed per proof.
+    pub committed: usize,
+    /// Columns committed per proof, mask columns included.
+    pub columns: usize,
+    /// Columns committed in the key.
+    pub weight_columns: usize,
+    /// Round messages.
+    pub rounds: usize,
+    /// Gate rows.
+    pub gates: usize,
+}
+
+fn mask_columns(plan: &Plan, n: usize) -> usize {
+    (plan.rounds + 1).div_ceil(n)
+}
+
+/// Everything that follows from a layer list.
+#[derive(Debug, Clone)]
+pub struct KeyShape {
+    /// Row length of all commitments under this key.
+    pub n: usize,
+    /// Size parameter of the halo2 circuit.
+    pub k: u32,
+    /// The key proof's circuit.
+    pub key: System,
+    /// The inference circuits, by [`Modes::index`].
+    pub inference: [System; 4],
+}
+
+impl KeyShape {
+    /// Lowers a layer list.
+    ///
+    /// # Errors
+    /// [`CircuitError`] if the list is malformed, unsound, or too large.
+    pub fn derive(layers: &LayerList) -> Result<KeyShape, CircuitError> {
+        let with_plan = |circuit: Circuit| {
+            let plan = Plan::new(&circuit);
+            (circuit, plan)
+        };
+        let key = with_plan(key(layers)?);
+        let [a, b, c, d] = Modes::ALL.map(|modes| inference(layers, modes).map(with_plan));
+        let inference = [a?, b?, c?, d?];
+        let gates = inference.iter().chain([&key]).map(|(_, plan)| plan.gates).max().unwrap_or(0);
+        let k = size_parameter(gates).ok_or(CircuitError::Parameter {
+            node: None,
+            what: "number of gate rows",
+            value: gates as i64,
+            lo: 0,
+            hi: usable_rows(MAX_K) as i64,
+        })?;
+        let n = row_length(&inference, 1 << k);
+        let system = |(circuit, plan): (Circuit, Plan)| System::new(circuit, plan, n);
+        Ok(KeyShape { n, k, key: system(key), inference: inference.map(system) })
+    }
+
+    /// The inference circuit of the given modes.
+    pub fn inference(&self, modes: Modes) -> &System {
+        &self.inference[modes.index()]
+    }
+}
+
+/// The power of two that minimises row length plus columns of a proof and its weights (ties: the smaller).
+///
+/// The key proof's own columns do not count: it is made once, and everybody pays for the inference.
+fn row_length(inference: &[(Circuit, Plan); 4], halo2_rows: usize) -> usize {
+    let mut n = MIN_ROWS.max(halo2_rows);
+    let mut best = (usize::MAX, n);
+    while n <= MAX_ROWS {
+        let columns = inference
+            .iter()
+            .map(|(circuit, plan)| Layout::new(circuit, n).columns() + mask_columns(plan, n))
+            .max()
+            .unwrap_or(0);
+        best = best.min((n + columns, n));
+        n *= 2;
+    }
+    best.1
+}
+
+/// Chooses the table sizes of a layer list by the estimated cost of proving it with public input and output.
+///
+/// The unit costs are those of the portable code: a leaf of the fraction tree and a committed value cost about the
+/// same, a column or a row of the opening about forty times as much (docs, "What proving costs").
+///
+/// # Errors
+/// [`CircuitError`] if no choice gives a sound circuit: the error of the largest tables.
+pub fn choose_tables(layers: &LayerList) -> Result<LayerList, CircuitError> {
+    const COLUMN: usize = 40;
+    let widest = layers
+        .nodes
+        .iter()
+        .filter_map(|node| match &node.layer {
+            Layer::Gemm(gemm) => gemm.requantize,
+            Layer::Activation(activation) => Some(activation.requantize),
+            Layer::Reshape(_) => None,
+        })
+        .map(|requantize| {
+            let bound = requantize.output.hi.max(-requantize.output.lo - 1).max(1) as u64;
+            (u64::BITS - bound.leading_zeros()) as u8
+        })
+        .max()
+        .unwrap_or(4)
+        .clamp(4, 13);
+    let mut best: Option<(usize, LayerList)> = None;
+    let mut failure = None;
+    for direct in widest..=13 {
+        for limb in 4..=12 {
+            let candidate = LayerList { tables: TableBits { limb, direct }, ..layers.clone() };
+            let circuit = match inference(&candidate, Modes::PUBLIC) {
+                Ok(circuit) => circuit,
+                Err(error) => {
+                    failure = Some(error);
+                    continue;
+                }
+            };
+            let plan = Plan::new(&circuit);
+            let cost = (0..)
+                .map(|bits| MIN_ROWS << bits)
+                .take_while(|&n| n <= MAX_ROWS)
+                .map(|n| {
+                    let counts = System::new(circuit.clone(), plan.clone(), n).counts();
+                    let columns = counts.columns + counts.weight_columns + n + counts.rounds;
+                    counts.leaves + counts.committed + COLUMN * columns
+                })
+                .min()
+                .unwrap_or(usize::MAX);
+            if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+                best = Some((cost, candidate));
+            }
+        }
+    }
+    match (best, failure) {
+        (Some((_, layers)), _) => Ok(layers),
+        (None, Some(error)) => Err(error),
+        (None, None) => Ok(layers.clone()),
+    }
+}
+
+/// The coefficients of the hidden messages of a sum-check over a plain cube: after rounds with challenges `bound`, the masked
+/// claim exceeds the true one by `sum c_s mask_s` over the slots in order.
+pub fn round_mask_coefficients(bound: &[Fp]) -> Vec<Fp> {
+    let mut coefficients = Vec::with_capacity(2 * bound.len());
+    for rho in bound {
+        for c in &mut coefficients {
+            *c *= Fp::TWO_INV;
+        }
+        coefficients.push(*rho - Fp::TWO_INV);
+        coefficients.push(*rho * rho - Fp::TWO_INV);
+    }
+    coefficients
+}
+
