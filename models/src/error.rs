@@ -215,18 +215,6 @@ pub enum ModelError {
         /// Largest value allowed.
         hi: u8,
     },
-    /// A layer's real scales cannot be expressed in the integers of the quantized model.
-    #[error("layer {layer}: {what} would be {actual:e}, allowed is at most {limit:e}")]
-    Scale {
-        /// The layer's name.
-        layer: String,
-        /// The quantity.
-        what: &'static str,
-        /// Its value.
-        actual: f64,
-        /// Largest magnitude allowed.
-        limit: f64,
-    },
     /// A tensor given to the executor has the wrong number of entries.
     #[error("{what} has {actual} entries, expected {expected}")]
     Length {

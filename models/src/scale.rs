@@ -17,7 +17,10 @@ pub fn scale_from_f64(value: f64) -> Option<Scale> {
     let dropped = 53 - MANTISSA_BITS;
     let mantissa = (fraction + (1 << (dropped - 1))) >> dropped;
     let zeros = mantissa.trailing_zeros();
-    Some(Scale { mantissa: (mantissa >> zeros) as u32, exponent: exponent - (MANTISSA_BITS - 1) + zeros as i32 })
+    Some(Scale {
+        mantissa: (mantissa >> zeros) as u32,
+        exponent: exponent - (MANTISSA_BITS - 1) + zeros as i32,
+    })
 }
 
 /// The real value of a scale; exact for every scale that [`scale_from_f64`] gives.

@@ -22,7 +22,7 @@ pub(super) struct Constant {
     pub(super) entries: Entries,
 }
 
-const TYPES: &str = "FLOAT, DOUBLE, INT32 or INT64";
+const TYPES: &str = "FLOAT, DOUBLE, INT32, INT64 or BOOL";
 
 impl Constant {
     /// Reads a tensor and checks that its floats are finite. `name` is what messages call it.
@@ -46,18 +46,27 @@ impl Constant {
         let found = |typed: usize, width: usize| if raw.is_empty() { typed } else { raw.len() / width };
         let (entries, actual, width) = match DataType::try_from(proto.data_type) {
             Ok(DataType::Float) => {
-                let values =
-                    if raw.is_empty() { proto.float_data.clone() } else { little_endian(raw, f32::from_le_bytes) };
+                let values = if raw.is_empty() {
+                    proto.float_data.clone()
+                } else {
+                    little_endian(raw, f32::from_le_bytes)
+                };
                 (Entries::Float(values), found(proto.float_data.len(), 4), 4)
             }
             Ok(DataType::Double) => {
-                let values =
-                    if raw.is_empty() { proto.double_data.clone() } else { little_endian(raw, f64::from_le_bytes) };
+                let values = if raw.is_empty() {
+                    proto.double_data.clone()
+                } else {
+                    little_endian(raw, f64::from_le_bytes)
+                };
                 (Entries::Double(values), found(proto.double_data.len(), 8), 8)
             }
             Ok(DataType::Int64) => {
-                let values =
-                    if raw.is_empty() { proto.int64_data.clone() } else { little_endian(raw, i64::from_le_bytes) };
+                let values = if raw.is_empty() {
+                    proto.int64_data.clone()
+                } else {
+                    little_endian(raw, i64::from_le_bytes)
+                };
                 (Entries::Int(values), found(proto.int64_data.len(), 8), 8)
             }
             Ok(DataType::Int32) => {
@@ -67,6 +76,14 @@ impl Constant {
                     little_endian(raw, |b| i32::from_le_bytes(b).into())
                 };
                 (Entries::Int(values), found(proto.int32_data.len(), 4), 4)
+            }
+            Ok(DataType::Bool) => {
+                let values = if raw.is_empty() {
+                    proto.int32_data.iter().map(|&v| v.into()).collect()
+                } else {
+                    raw.iter().map(|&b| b.into()).collect()
+                };
+                (Entries::Int(values), found(proto.int32_data.len(), 1), 1)
             }
             Ok(other) => return Err(element_type(name, other.as_str_name())),
             Err(_) => return Err(element_type(name, &proto.data_type.to_string())),
@@ -118,17 +135,18 @@ impl Constant {
             (Some(DataType::Double), Entries::Float(v)) => {
                 Entries::Double(v.iter().map(|&x| x.into()).collect())
             }
-            (Some(DataType::Double), Entries::Int(v)) => Entries::Double(v.iter().map(|&x| x as f64).collect()),
+            (Some(DataType::Double), Entries::Int(v)) => {
+                Entries::Double(v.iter().map(|&x| x as f64).collect())
+            }
             (Some(DataType::Int64 | DataType::Int32), Entries::Float(v)) => {
                 Entries::Int(v.iter().map(|&x| x as i64).collect())
             }
             (Some(DataType::Int64 | DataType::Int32), Entries::Double(v)) => {
                 Entries::Int(v.iter().map(|&x| x as i64).collect())
             }
-            (
-                Some(DataType::Float | DataType::Double | DataType::Int64 | DataType::Int32),
-                entries,
-            ) => entries.clone(),
+            (Some(DataType::Float | DataType::Double | DataType::Int64 | DataType::Int32), entries) => {
+                entries.clone()
+            }
             (Some(other), _) => return Err(element_type(&self.name, other.as_str_name())),
             (None, _) => return Err(element_type(&self.name, &to.to_string())),
         };

@@ -121,7 +121,9 @@ impl<'a> Live<'a> {
             if let Some(&index) = producers.get(tensor)
                 && nodes.insert(index)
             {
-                open.extend(graph.node[index].input.iter().filter(|name| !name.is_empty()).map(String::as_str));
+                open.extend(
+                    graph.node[index].input.iter().filter(|name| !name.is_empty()).map(String::as_str),
+                );
             }
         }
         let mut nodes: Vec<usize> = nodes.into_iter().collect();
@@ -155,7 +157,8 @@ fn count<'a>(what: &'static str, infos: impl Iterator<Item = &'a ValueInfoProto>
 /// Name and shape of the model's only input.
 fn input(graph: &GraphProto) -> Result<(String, Vec<usize>), ModelError> {
     let initialized: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
-    let inputs: Vec<_> = graph.input.iter().filter(|info| !initialized.contains(info.name.as_str())).collect();
+    let inputs: Vec<_> =
+        graph.input.iter().filter(|info| !initialized.contains(info.name.as_str())).collect();
     let [input] = inputs.as_slice() else {
         return Err(count("inputs", inputs.into_iter()));
     };
@@ -272,7 +275,11 @@ impl Importer {
     fn value(&self, node: Node, index: usize) -> Result<Value, ModelError> {
         let name = self.operand(node, index)?;
         if self.constants.contains_key(name) {
-            return Err(node.operand_error(index, &format!("the constant {name}"), "a value that depends on the input"));
+            return Err(node.operand_error(
+                index,
+                &format!("the constant {name}"),
+                "a value that depends on the input",
+            ));
         }
         let value = self.values.get(name).ok_or_else(|| self.missing(node, index, name))?;
         if value.layers != self.layers.len() {
@@ -286,7 +293,11 @@ impl Importer {
     fn constant_operand(&self, node: Node, index: usize) -> Result<&Constant, ModelError> {
         let name = self.operand(node, index)?;
         if self.values.contains_key(name) {
-            return Err(node.operand_error(index, &format!("{name}, which depends on the input"), "a constant"));
+            return Err(node.operand_error(
+                index,
+                &format!("{name}, which depends on the input"),
+                "a constant",
+            ));
         }
         self.constants.get(name).ok_or_else(|| self.missing(node, index, name))
     }
@@ -354,7 +365,8 @@ impl Importer {
         let (value, constant) = if constant_first { (1, 0) } else { (0, 1) };
         let value = self.value(node, value)?;
         let addend = self.constant_operand(node, constant)?;
-        let Some(FloatLayer { op: FloatOp::Gemm { outputs, relu: false, .. }, shape, .. }) = self.layers.last()
+        let Some(FloatLayer { op: FloatOp::Gemm { outputs, relu: false, .. }, shape, .. }) =
+            self.layers.last()
         else {
             return Err(node.unsupported("a constant can be added only right after Gemm or MatMul"));
         };
@@ -490,7 +502,11 @@ impl Importer {
         sorted.sort_unstable();
         if !sorted.into_iter().eq(0..rank) {
             let expected = format!("a permutation of the {rank} axes");
-            return Err(node.attribute_error("perm", format!("{:?}", node.ints("perm")?.unwrap_or(&[])), expected));
+            return Err(node.attribute_error(
+                "perm",
+                format!("{:?}", node.ints("perm")?.unwrap_or(&[])),
+                expected,
+            ));
         }
         let transposed = constant.transpose(&perm);
         self.constants.insert(output.to_owned(), transposed);
@@ -546,12 +562,15 @@ fn fully_connected(
     };
     let (inputs, outputs) = if transposed { (columns, rows) } else { (rows, columns) };
     let Some((_, rows)) = shape.split_last().filter(|(last, _)| **last == inputs) else {
-        return Err(node.shape_error(shape, format!("a last axis of {inputs}, as in weights {}", weight.name)));
+        return Err(
+            node.shape_error(shape, format!("a last axis of {inputs}, as in weights {}", weight.name))
+        );
     };
     if outputs == 0 {
         return Err(node.shape_error(&weight.shape, format!("weights {} that are not empty", weight.name)));
     }
-    let oriented = if transposed { weight.floats()?.to_vec() } else { weight.transpose(&[1, 0]).floats()?.to_vec() };
+    let oriented =
+        if transposed { weight.floats()?.to_vec() } else { weight.transpose(&[1, 0]).floats()?.to_vec() };
     let shape = rows.iter().copied().chain([outputs]).collect();
     Ok((FloatOp::Gemm { inputs, outputs, weight: oriented, bias: None, relu: false }, shape))
 }
@@ -567,7 +586,9 @@ fn broadcast_bias(
     let last = constant.shape.last().copied().unwrap_or(1);
     let fits = constant.shape.len() <= shape.len() && values.len() == last && (last == 1 || last == outputs);
     if !fits {
-        return Err(node.shape_error(&constant.shape, format!("a bias {} of {outputs} entries", constant.name)));
+        return Err(
+            node.shape_error(&constant.shape, format!("a bias {} of {outputs} entries", constant.name))
+        );
     }
     Ok(if last == 1 { vec![values[0]; outputs] } else { values.to_vec() })
 }

@@ -122,7 +122,13 @@ impl<'a> Node<'a> {
     }
 
     /// An axis in `0..=end`, negative ones counted from `rank`.
-    pub(super) fn axis(&self, name: &str, default: i64, rank: usize, end: usize) -> Result<usize, ModelError> {
+    pub(super) fn axis(
+        &self,
+        name: &str,
+        default: i64,
+        rank: usize,
+        end: usize,
+    ) -> Result<usize, ModelError> {
         let axis = self.int(name, default)?;
         let signed = rank as i64;
         let counted = if axis < 0 { axis.checked_add(signed) } else { Some(axis) };
