@@ -27,6 +27,10 @@ const DIGIT: u32 = 8;
 /// Multiples per base in a table: digits are at most this in absolute value.
 const MULTIPLES: usize = 1 << (DIGIT - 1);
 
+/// Columns of this length and more do without the table: buckets then cost at most a quarter more
+/// additions, which is about what fetching points from a table beyond the caches costs (measured).
+const TABLE_LIMIT: usize = 1 << (DIGIT + 2);
+
 /// Digits of a field element, as looked up in the table of H.
 const BLIND_DIGITS: usize = 32;
 
@@ -68,12 +72,14 @@ impl Committer {
         &self.generators
     }
 
-    /// Builds the tables now, which pays for a committer that is kept over many columns.
+    /// Builds the tables now, which pays for a committer that is kept over many short columns.
     ///
-    /// Takes some 14 microseconds and 8 KiB per generator. Without this call the table is
-    /// built as soon as it would have saved its own cost.
+    /// Takes some 20 microseconds and 8 KiB per generator. Without this call the table is built as
+    /// soon as it would have saved its own cost. Columns of 1024 entries and more have no use for it.
     pub fn prepare(&self) {
-        self.table();
+        if self.n() < TABLE_LIMIT {
+            self.table();
+        }
         blinding_table();
     }
 
@@ -83,10 +89,10 @@ impl Committer {
 
     /// Whether to use the table for work that costs so many additions with and without it.
     fn worth_table(&self, with: usize, without: usize) -> bool {
-        if with >= without {
+        let saved = without.saturating_sub(with + with / 4);
+        if saved == 0 || self.n() >= TABLE_LIMIT {
             return false;
         }
-        let saved = without - with;
         // Building once the savings missed reach the cost is never worse than twice the best
         // decision in hindsight.
         self.table.get().is_some()
@@ -150,8 +156,9 @@ impl Committer {
                 });
             }
             let planes = &*planes;
-            jobs.extend(widths.iter().enumerate().map(|(window, &width)| {
-                Job { digits: &planes[window * column.len()..(window + 1) * column.len()], width }
+            jobs.extend(widths.iter().enumerate().map(|(window, &width)| Job {
+                digits: &planes[window * column.len()..(window + 1) * column.len()],
+                width,
             }));
         }
         bucket_sums(&jobs, &self.bases)
@@ -367,7 +374,8 @@ mod tests {
 
     #[test]
     fn extremes_and_zeros() {
-        let edges = [i64::MIN, i64::MAX, i64::MIN + 1, -1, 0, 1, 127, 128, 129, -127, -128, -129, 255, -256, 32_768];
+        let edges =
+            [i64::MIN, i64::MAX, i64::MIN + 1, -1, 0, 1, 127, 128, 129, -127, -128, -129, 255, -256, 32_768];
         check(16, &[&edges, &[0; 16], &[i64::MIN; 16], &[128; 7], &[]], &random_blinds(5));
         for edge in edges {
             check(3, &[&[edge], &[edge; 3], &[0, edge]], &[Fp::ZERO, Fp::ONE, -Fp::ONE]);
@@ -402,7 +410,9 @@ mod tests {
     #[test]
     fn blinding_terms_add_up() {
         let h = blinding_generator();
-        for blind in random_blinds(20).into_iter().chain([Fp::ZERO, Fp::ONE, -Fp::ONE, from_i64(128), from_i64(129)]) {
+        for blind in
+            random_blinds(20).into_iter().chain([Fp::ZERO, Fp::ONE, -Fp::ONE, from_i64(128), from_i64(129)])
+        {
             let sum: Eq = blinding_terms(&blind).map(Point::to_curve).sum();
             assert_eq!(sum, h * blind);
         }

@@ -68,7 +68,8 @@ fn embedded() -> &'static [EqAffine] {
             .iter()
             .map(|pair| {
                 let (coordinates, _) = pair.as_chunks::<32>();
-                let [x, y] = [0, 1].map(|i| Fq::from_repr(coordinates[i]).expect("embedded coordinates are canonical"));
+                let [x, y] = [0, 1]
+                    .map(|i| Fq::from_repr(coordinates[i]).expect("embedded coordinates are canonical"));
                 EqAffine::from_xy_unchecked(x, y)
             })
             .collect()

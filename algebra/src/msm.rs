@@ -95,10 +95,7 @@ fn split(k: &Fp) -> [Half; 2] {
     let k = u128::from(limbs[0]) | u128::from(limbs[1]) << 64;
     let low = k.wrapping_sub(c1.wrapping_mul(Eq::V1A)).wrapping_sub(c2.wrapping_mul(Eq::V2A));
     let high = c1.wrapping_mul(Eq::V1B_NEG).wrapping_sub(c2.wrapping_mul(Eq::V2B));
-    [low, high].map(|half| Half {
-        negative: half >> 127 == 1,
-        magnitude: (half as i128).unsigned_abs(),
-    })
+    [low, high].map(|half| Half { negative: half >> 127 == 1, magnitude: (half as i128).unsigned_abs() })
 }
 
 /// `round(g * k / 2^384)`.

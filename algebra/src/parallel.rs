@@ -1,7 +1,8 @@
 //! Splitting work over threads, where the feature `parallel` asks for it.
 
 /// Nanoseconds of work below which starting threads costs more than it saves.
-pub(crate) const WORTH_SPLITTING: usize = 100_000;
+#[cfg(feature = "parallel")]
+const WORTH_SPLITTING: usize = 100_000;
 
 /// Threads that work of about `nanoseconds` should be split over.
 pub(crate) fn threads_for(nanoseconds: usize) -> usize {
@@ -14,7 +15,11 @@ pub(crate) fn threads_for(nanoseconds: usize) -> usize {
 }
 
 /// Applies `f` to every item, in order, on all threads of the pool if `threads > 1`.
-pub(crate) fn map<T: Sync, R: Send>(items: &[T], threads: usize, f: impl Fn(&T) -> R + Send + Sync) -> Vec<R> {
+pub(crate) fn map<T: Sync, R: Send>(
+    items: &[T],
+    threads: usize,
+    f: impl Fn(&T) -> R + Send + Sync,
+) -> Vec<R> {
     #[cfg(feature = "parallel")]
     if threads > 1 && items.len() > 1 {
         use rayon::prelude::*;

@@ -193,7 +193,9 @@ pub fn inner_product(coefficients: &Coefficients, values: &[i64]) -> Fp {
     assert_eq!(coefficients.len(), values.len(), "one coefficient per value");
     let threads = threads_for(values.len() * PRODUCT_PS / 1000);
     let stretches = ranges(values.len(), NARROW_SUMMANDS);
-    map(&stretches, threads, |range| stretch_product(&coefficients.stretch(range.start), &values[range.clone()]))
+    map(&stretches, threads, |range| {
+        stretch_product(&coefficients.stretch(range.start), &values[range.clone()])
+    })
     .into_iter()
     .sum()
 }
@@ -373,7 +375,8 @@ mod tests {
         // More than two stretches of the greatest coefficients and the greatest and least values.
         let n = 2 * NARROW_SUMMANDS + 5;
         let coefficients = vec![-Fp::ONE; n];
-        for v in [i64::MIN, i64::MAX, NARROW_OFFSET - 1, NARROW_OFFSET, -NARROW_OFFSET, -NARROW_OFFSET - 1, 0] {
+        for v in [i64::MIN, i64::MAX, NARROW_OFFSET - 1, NARROW_OFFSET, -NARROW_OFFSET, -NARROW_OFFSET - 1, 0]
+        {
             check(&coefficients, &[Fp::ONE], &vec![v; n]);
             check(&[Fp::ONE], &coefficients, &vec![v; n]);
         }

@@ -1,0 +1,143 @@
+//! Benchmarks of the primitives: field, small-integer sums, commitments, multi-scalar
+//! multiplication, point decoding.
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use halo2_proofs::arithmetic::{Field, best_multiexp};
+use provenn_algebra::commit::Committer;
+use provenn_algebra::encoding::{compress, decompress};
+use provenn_algebra::generators::generators;
+use provenn_algebra::msm::msm;
+use provenn_algebra::small::{
+    Coefficients, fold_columns, fold_rows, from_i64, inner_product, inner_product_field,
+};
+use provenn_algebra::{Fp, Fq};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use std::hint::black_box;
+
+fn rng() -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(0)
+}
+
+fn scalars(n: usize) -> Vec<Fp> {
+    let mut rng = rng();
+    (0..n).map(|_| Fp::random(&mut rng)).collect()
+}
+
+/// Signed integers of so many bits.
+fn integers(n: usize, bits: u32) -> Vec<i64> {
+    let mut rng = rng();
+    (0..n).map(|_| rng.next_u64() as i64 >> (64 - bits)).collect()
+}
+
+fn field(c: &mut Criterion) {
+    let mut group = c.benchmark_group("field");
+    let (a, b) = (scalars(1024), scalars(1025));
+    group.throughput(Throughput::Elements(1024));
+    group.bench_function("multiply Fp", |bench| {
+        let mut out = a.clone();
+        bench.iter(|| {
+            for (o, (x, y)) in out.iter_mut().zip(a.iter().zip(&b[1..])) {
+                *o = x * y;
+            }
+            black_box(&out);
+        });
+    });
+    group.bench_function("multiply Fq", |bench| {
+        let mut rng = rng();
+        let x: Vec<Fq> = (0..1024).map(|_| Fq::random(&mut rng)).collect();
+        let mut out = x.clone();
+        bench.iter(|| {
+            for (o, (x, y)) in out.iter_mut().zip(x.iter().zip(x.iter().rev())) {
+                *o = x * y;
+            }
+            black_box(&out);
+        });
+    });
+    group.bench_function("inner product", |bench| bench.iter(|| inner_product_field(&a, black_box(&b[1..]))));
+    group.finish();
+}
+
+fn small(c: &mut Criterion) {
+    const SIDE: usize = 1024;
+    let coefficients = Coefficients::new(&scalars(SIDE));
+    for bits in [8, 40] {
+        let values = integers(SIDE * SIDE, bits);
+        let mut group = c.benchmark_group(format!("small {bits} bit"));
+        group.sample_size(20);
+        group.throughput(Throughput::Elements(SIDE as u64));
+        group.bench_function("inner_product", |b| {
+            b.iter(|| inner_product(&coefficients, black_box(&values[..SIDE])));
+        });
+        group.throughput(Throughput::Elements((SIDE * SIDE) as u64));
+        group.bench_function("fold_rows", |b| b.iter(|| fold_rows(&coefficients, black_box(&values), SIDE)));
+        group.bench_function("fold_columns", |b| {
+            b.iter(|| fold_columns(&coefficients, black_box(&values), SIDE));
+        });
+        group.finish();
+    }
+}
+
+fn commitments(c: &mut Criterion) {
+    const VALUES: usize = 1 << 14;
+    for n in [256, 1024] {
+        let mut group = c.benchmark_group(format!("commit to columns of {n}"));
+        group.sample_size(10);
+        let committer = Committer::new(n);
+        committer.prepare();
+        for bits in [8, 12] {
+            let values = integers(VALUES, bits);
+            let columns: Vec<&[i64]> = values.chunks(n).collect();
+            let blinds = scalars(columns.len());
+            group.throughput(Throughput::Elements(VALUES as u64));
+            group.bench_function(BenchmarkId::new("commit_small", bits), |b| {
+                b.iter(|| committer.commit_small(black_box(&columns), &blinds));
+            });
+            // A new committer each time, so that the table of multiples is never built.
+            group.bench_function(BenchmarkId::new("commit_small, no table", bits), |b| {
+                b.iter_batched(
+                    || Committer::new(n),
+                    |committer| committer.commit_small(black_box(&columns), &blinds),
+                    criterion::BatchSize::LargeInput,
+                );
+            });
+        }
+        let small: Vec<Fp> = integers(n, 8).into_iter().map(from_i64).collect();
+        let full = scalars(n);
+        group.throughput(Throughput::Elements(n as u64));
+        group.bench_function("commit_field, 8 bit", |b| {
+            b.iter(|| committer.commit_field(black_box(&small), &full[0]));
+        });
+        group.bench_function("commit_field", |b| {
+            b.iter(|| committer.commit_field(black_box(&full), &full[0]));
+        });
+        group.finish();
+    }
+}
+
+fn multi_scalar(c: &mut Criterion) {
+    let points = generators(4096).g;
+    let scalars = scalars(4096);
+    let mut group = c.benchmark_group("msm");
+    group.sample_size(10);
+    for n in [64, 256, 648, 1112, 4096] {
+        group.bench_function(BenchmarkId::new("provenn", n), |b| {
+            b.iter(|| msm(black_box(&scalars[..n]), &points[..n]));
+        });
+        group.bench_function(BenchmarkId::new("halo2", n), |b| {
+            b.iter(|| best_multiexp(black_box(&scalars[..n]), &points[..n]));
+        });
+    }
+    group.finish();
+}
+
+fn points(c: &mut Criterion) {
+    let bytes = compress(&generators(256).g);
+    let mut group = c.benchmark_group("points");
+    group.throughput(Throughput::Elements(256));
+    group.bench_function("decompress", |b| b.iter(|| decompress(black_box(&bytes))));
+    group.finish();
+}
+
+criterion_group!(benches, field, small, commitments, multi_scalar, points);
+criterion_main!(benches);
