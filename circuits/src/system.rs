@@ -1,12 +1,13 @@
 //! What a key's layer list implies: circuits, layouts, message counts and sizes, the same for both sides.
 
-use crate::circuit::Circuit;
+use crate::artifact::CommitmentFormat;
+use crate::circuit::{Circuit, Role, TensorId};
 use crate::error::CircuitError;
 
 use crate::layers::Layer;
 use crate::layout::{Layout, MIN_ROWS};
 use crate::lower::{Modes, inference, key};
-use crate::model::{LayerList, TableBits};
+use crate::model::{LayerList, Range, TableBits};
 use crate::products::{MAX_K, size_parameter, usable_rows};
 use crate::reduction::{Plan, Party, reduce};
 use ff::PrimeField;
@@ -43,6 +44,16 @@ impl System {
         reduce(&self.circuit, &self.plan, party)
     }
 
+    /// Format of a commitment to a tensor, and of its public values; empty without a tensor.
+    pub fn format(&self, id: Option<TensorId>) -> CommitmentFormat {
+        let tensor = id.map(|id| &self.circuit.tensors[id]);
+        CommitmentFormat {
+            n: self.layout.n as u32,
+            shape: tensor.map_or(Vec::new(), |tensor| tensor.shape.iter().map(|&d| d as u32).collect()),
+            range: tensor.map_or(Range::new(0, 0), |tensor| tensor.range),
+        }
+    }
+
     /// Sizes that decide what a proof costs.
     pub fn counts(&self) -> Counts {
         let witness = self.circuit.tensors.iter().zip(&self.layout.placements);
@@ -51,7 +62,7 @@ impl System {
             lookups: self.circuit.lookups.iter().map(|l| l.extents.iter().product::<usize>()).sum(),
             committed: witness
                 .filter(|(tensor, placement)| {
-                    placement.is_some() && !matches!(tensor.role, crate::circuit::Role::Weight(_))
+                    placement.is_some() && !matches!(tensor.role, Role::Weight(_))
                 })
                 .map(|(tensor, _)| tensor.len())
                 .sum(),

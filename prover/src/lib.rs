@@ -1,1 +1,27 @@
-//! placeholder
+//! Commits quantized neural networks and proves their inferences in zero knowledge.
+//!
+//! ```text
+//! weights, layer list --ProvingKey::commit--> proving key, verifying key (with the key proof)
+//! proving key, input  --ProvingKey::prove---> proof, output
+//! ```
+//!
+//! The protocol's messages, in order, are in `prove`; what each reduction claims is written once, in
+//! `provenn_circuits::reduction`.
+
+mod columns;
+mod contract;
+mod error;
+mod hidden;
+mod hooks;
+mod key;
+mod lookup;
+mod opening;
+mod prove;
+mod witness;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::ProverError;
+pub use key::{Proof, ProveOptions, ProvingKey};
+pub use prove::Phase;

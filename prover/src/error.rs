@@ -1,0 +1,79 @@
+//! What can go wrong while committing or proving.
+
+use provenn_algebra::transcript::TranscriptError;
+use provenn_circuits::CircuitError;
+use provenn_circuits::artifact::ArtifactError;
+
+/// Why a model could not be committed or an inference not be proved.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProverError {
+    /// The layer list is not valid.
+    #[error(transparent)]
+    Circuit(#[from] CircuitError),
+    /// An artifact cannot be read or written.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// A parameter tensor or an input has the wrong number of entries.
+    #[error("{what} has {actual} entries, expected {expected}")]
+    Length {
+        /// The tensor.
+        what: String,
+        /// Entries expected.
+        expected: usize,
+        /// Entries found.
+        actual: usize,
+    },
+    /// An entry is outside its declared range.
+    #[error("{what}[{index}] is {value}, outside {lo} to {hi}")]
+    OutOfRange {
+        /// The tensor.
+        what: String,
+        /// The entry's row-major index.
+        index: usize,
+        /// Its value.
+        value: i64,
+        /// Smallest allowed value.
+        lo: i64,
+        /// Largest allowed value.
+        hi: i64,
+    },
+    /// The proving key's parts do not fit together.
+    #[error("the proving key is inconsistent: {reason}")]
+    Key {
+        /// What does not fit.
+        reason: String,
+    },
+    /// The application context is too long.
+    #[error("the context has {actual} bytes, the limit is {limit}")]
+    Context {
+        /// Bytes allowed.
+        limit: usize,
+        /// Bytes found.
+        actual: usize,
+    },
+    /// An event of negligible probability, such as a zero denominator: proving again uses fresh randomness.
+    #[error("an event of negligible probability ({what}): prove again")]
+    Unlucky {
+        /// What happened.
+        what: &'static str,
+    },
+    /// The operating system gave no randomness.
+    #[error("the operating system gave no randomness: {reason}")]
+    Randomness {
+        /// Its reason.
+        reason: String,
+    },
+    /// halo2's prover failed, or its version draws randomness in another order than the one this program replays.
+    #[error("the halo2 proof failed: {reason}")]
+    Halo2 {
+        /// What failed.
+        reason: String,
+    },
+}
+
+impl From<TranscriptError> for ProverError {
+    fn from(_: TranscriptError) -> Self {
+        ProverError::Unlucky { what: "a commitment was the identity" }
+    }
+}

@@ -1,0 +1,391 @@
+//! Proving keys: a model's weights with the blinds of their commitments.
+
+use crate::columns::ColumnSet;
+use crate::error::ProverError;
+use crate::hidden::{fresh_rng, random_vector};
+use crate::hooks::{Honest, Hooks};
+use crate::prove::{Job, Phase, prove};
+use crate::witness::{assign, check};
+use bincode::{Decode, Encode};
+use ff::PrimeField;
+use provenn_algebra::Fp;
+use provenn_algebra::commit::Committer;
+use provenn_algebra::encoding::compress;
+use provenn_circuits::artifact::{
+    CommitmentFormat, Core, Kind, MAX_CONTEXT_BYTES, ModelId, OpeningContent, ProofContent, Statement, TensorOpening,
+    VERSION, VerifyingKeyContent, decode, encode, values_to_bytes,
+};
+use provenn_circuits::circuit::{Role, TensorId, Visibility};
+use provenn_circuits::layout::Group;
+use provenn_circuits::products::ProductKeys;
+use provenn_circuits::system::{KeyShape, System};
+use provenn_circuits::{LayerList, Modes};
+use zeroize::Zeroize;
+
+/// Content of a proving key file.
+#[derive(Encode, Decode)]
+struct ProvingKeyContent {
+    core: Core,
+    key_proof: Vec<u8>,
+    /// Parameter tensors, each entry in the least whole number of bytes that holds its bits, two's complement.
+    parameters: Vec<Vec<u8>>,
+    /// Blinds of the weight columns: canonical field elements.
+    blinds: Vec<[u8; 32]>,
+    notes: Vec<u8>,
+}
+
+/// A committed model: weights, the blinds of their commitments, and everything derived from the layer list.
+///
+/// Private: whoever has it knows the weights.
+pub struct ProvingKey {
+    core: Core,
+    model_id: ModelId,
+    key_proof: Vec<u8>,
+    parameters: Vec<Vec<i64>>,
+    notes: Vec<u8>,
+    shape: KeyShape,
+    weights: ColumnSet,
+    committer: Committer,
+}
+
+/// A proof, and what only its maker knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// The proof artifact.
+    pub bytes: Vec<u8>,
+    /// The output that it proves, public or not.
+    pub output: Vec<i64>,
+    /// The opening artifact of a committed input or output. Private.
+    pub opening: Option<Vec<u8>>,
+}
+
+/// How an inference is proved.
+#[derive(Debug, Clone, Copy)]
+pub struct ProveOptions<'o> {
+    /// Which of input and output are public.
+    pub modes: Modes,
+    /// Application context to which the proof is bound.
+    pub context: &'o [u8],
+}
+
+impl Default for ProveOptions<'_> {
+    fn default() -> Self {
+        ProveOptions { modes: Modes::PUBLIC, context: b"" }
+    }
+}
+
+impl ProvingKey {
+    /// Commits to a model: fresh hiding commitments to its weights, and the proof that they are integers in range.
+    ///
+    /// `parameters` are the tensors of [`LayerList::parameters`], in that order. `notes` are kept in the key and mean
+    /// nothing to the proof. `observe` is told what the prover is doing.
+    ///
+    /// # Errors
+    /// [`ProverError::Circuit`] for a layer list that is not sound, [`ProverError::Length`] and
+    /// [`ProverError::OutOfRange`] for parameters that are not what it declares.
+    pub fn commit(
+        layers: LayerList,
+        parameters: Vec<Vec<i64>>,
+        notes: Vec<u8>,
+        observe: &mut dyn FnMut(Phase),
+    ) -> Result<ProvingKey, ProverError> {
+        Self::commit_with(layers, parameters, notes, &mut Honest, observe)
+    }
+
+    pub(crate) fn commit_with(
+        layers: LayerList,
+        parameters: Vec<Vec<i64>>,
+        notes: Vec<u8>,
+        hooks: &mut impl Hooks,
+        observe: &mut dyn FnMut(Phase),
+    ) -> Result<ProvingKey, ProverError> {
+        let shape = KeyShape::derive(&layers)?;
+        check_parameters(&shape.key, &layers, &parameters)?;
+        observe(Phase::Commitments);
+        let committer = Committer::new(shape.n);
+        let blinds = random_vector(&mut fresh_rng()?, shape.key.layout.weights.len());
+        let weights = lay_out_weights(&shape.key, &parameters, blinds);
+        let commitments = compress(&committer.commit_small(&weights.columns(), &weights.blinds));
+        let core = Core { version: VERSION, layers, commitments };
+        let model_id = core.model_id();
+        let mut key =
+            ProvingKey { core, model_id, key_proof: Vec::new(), parameters, notes, shape, weights, committer };
+        key.key_proof = key.prove_key(hooks, observe)?;
+        Ok(key)
+    }
+
+    fn prove_key(&self, hooks: &mut impl Hooks, observe: &mut dyn FnMut(Phase)) -> Result<Vec<u8>, ProverError> {
+        let system = &self.shape.key;
+        observe(Phase::Witness);
+        let values = assign(&system.circuit, &self.parameters, None)?;
+        let none = no_columns(system);
+        let job = Job {
+            system,
+            k: self.shape.k,
+            committer: &self.committer,
+            weights: &self.weights,
+            input: &none,
+            output: &none,
+            statement: Statement::Key(self.model_id),
+        };
+        prove(&job, values, hooks, observe)
+    }
+
+    /// Proves one inference on the integers `input`, row-major.
+    ///
+    /// # Errors
+    /// [`ProverError::Length`] and [`ProverError::OutOfRange`] for an input that is not what the model declares. No
+    /// valid input makes the prover fail, but for events of negligible probability ([`ProverError::Unlucky`]).
+    pub fn prove(&self, input: &[i64], options: ProveOptions<'_>) -> Result<Proof, ProverError> {
+        self.prove_observed(input, options, &mut |_| {})
+    }
+
+    /// [`ProvingKey::prove`], telling `observe` what the prover is doing.
+    ///
+    /// # Errors
+    /// As [`ProvingKey::prove`].
+    pub fn prove_observed(
+        &self,
+        input: &[i64],
+        options: ProveOptions<'_>,
+        observe: &mut dyn FnMut(Phase),
+    ) -> Result<Proof, ProverError> {
+        self.prove_with(input, options, &mut Honest, observe)
+    }
+
+    pub(crate) fn prove_with(
+        &self,
+        input: &[i64],
+        options: ProveOptions<'_>,
+        hooks: &mut impl Hooks,
+        observe: &mut dyn FnMut(Phase),
+    ) -> Result<Proof, ProverError> {
+        if options.context.len() > MAX_CONTEXT_BYTES {
+            return Err(ProverError::Context { limit: MAX_CONTEXT_BYTES, actual: options.context.len() });
+        }
+        let system = self.shape.inference(options.modes);
+        observe(Phase::Witness);
+        let values = assign(&system.circuit, &self.parameters, Some(input))?;
+        let mut rng = fresh_rng()?;
+        let mut shown = |id: Option<TensorId>, group: Group| -> Shown {
+            let blinds = random_vector(&mut rng, system.layout.group(group).len());
+            let columns = ColumnSet::lay_out(&system.circuit, &system.layout, group, &values, blinds);
+            let bytes = if columns.blinds.is_empty() {
+                id.map_or(Vec::new(), |id| values_to_bytes(&values[id]))
+            } else {
+                compress(&self.committer.commit_small(&columns.columns(), &columns.blinds)).concat()
+            };
+            Shown { columns, bytes, format: system.format(id) }
+        };
+        let (input_id, output_id) = (system.circuit.input(), system.circuit.output());
+        let shown_input = shown(input_id, Group::Input);
+        let shown_output = shown(output_id, Group::Output);
+        let output = output_id.map_or(Vec::new(), |id| values[id].to_vec());
+        let opening = self.opening(options.modes, (&shown_input, input), (&shown_output, &output))?;
+        let job = Job {
+            system,
+            k: self.shape.k,
+            committer: &self.committer,
+            weights: &self.weights,
+            input: &shown_input.columns,
+            output: &shown_output.columns,
+            statement: Statement::Inference {
+                model_id: self.model_id,
+                modes: options.modes,
+                context: options.context,
+                input_format: &shown_input.format,
+                input: &shown_input.bytes,
+                output_format: &shown_output.format,
+                output: &shown_output.bytes,
+            },
+        };
+        let messages = prove(&job, values, hooks, observe)?;
+        let content = ProofContent {
+            model_id: self.model_id,
+            modes: options.modes.index() as u8,
+            context: options.context,
+            input: &shown_input.bytes,
+            output: &shown_output.bytes,
+            messages: &messages,
+        };
+        Ok(Proof { bytes: encode(Kind::Proof, &content)?, output, opening })
+    }
+
+    fn opening(
+        &self,
+        modes: Modes,
+        input: (&Shown, &[i64]),
+        output: (&Shown, &[i64]),
+    ) -> Result<Option<Vec<u8>>, ProverError> {
+        if modes == Modes::PUBLIC {
+            return Ok(None);
+        }
+        let open = |visibility: Visibility, (shown, values): (&Shown, &[i64])| {
+            (visibility == Visibility::Committed).then(|| TensorOpening {
+                format: shown.format.clone(),
+                values: values.to_vec(),
+                blinds: shown.columns.blinds.iter().map(|blind| blind.to_repr()).collect(),
+            })
+        };
+        let content = OpeningContent { input: open(modes.input, input), output: open(modes.output, output) };
+        Ok(Some(encode(Kind::Opening, &content)?))
+    }
+
+    /// Builds what the first proof would build: tables of generators and halo2's keys. Optional.
+    pub fn prepare(&self) {
+        self.committer.prepare();
+        ProductKeys::get(self.shape.k).proving_key();
+    }
+
+    /// The model ID.
+    pub fn model_id(&self) -> ModelId {
+        self.model_id
+    }
+
+    /// The layer list.
+    pub fn layers(&self) -> &LayerList {
+        &self.core.layers
+    }
+
+    /// The parameter tensors.
+    pub fn parameters(&self) -> &[Vec<i64>] {
+        &self.parameters
+    }
+
+    /// The notes given at commit time.
+    pub fn notes(&self) -> &[u8] {
+        &self.notes
+    }
+
+    /// Circuits, layouts and sizes.
+    pub fn shape(&self) -> &KeyShape {
+        &self.shape
+    }
+
+    /// The verifying key artifact.
+    ///
+    /// # Errors
+    /// [`ProverError::Artifact`] if it would exceed its size limit.
+    pub fn verifying_key(&self) -> Result<Vec<u8>, ProverError> {
+        let content = VerifyingKeyContent { core: self.core.clone(), key_proof: self.key_proof.clone() };
+        Ok(encode(Kind::VerifyingKey, &content)?)
+    }
+
+    /// The proving key artifact.
+    ///
+    /// # Errors
+    /// [`ProverError::Artifact`] if it would exceed its size limit.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ProverError> {
+        let specs = self.core.layers.parameters();
+        let content = ProvingKeyContent {
+            core: self.core.clone(),
+            key_proof: self.key_proof.clone(),
+            parameters: specs.iter().zip(&self.parameters).map(|(spec, p)| pack(p, spec.bits)).collect(),
+            blinds: self.weights.blinds.iter().map(|blind| blind.to_repr()).collect(),
+            notes: self.notes.clone(),
+        };
+        Ok(encode(Kind::ProvingKey, &content)?)
+    }
+
+    /// Reads a proving key artifact.
+    ///
+    /// The key proof in it is not checked: it is for the verifier.
+    ///
+    /// # Errors
+    /// [`ProverError::Artifact`] for bytes that are no proving key, [`ProverError::Circuit`], [`ProverError::Length`] and
+    /// [`ProverError::Key`] for one whose parts do not fit together.
+    pub fn from_bytes(bytes: &[u8]) -> Result<ProvingKey, ProverError> {
+        let content: ProvingKeyContent = decode(Kind::ProvingKey, bytes)?;
+        let shape = KeyShape::derive(&content.core.layers)?;
+        let specs = content.core.layers.parameters();
+        if specs.len() != content.parameters.len() {
+            return Err(ProverError::Key {
+                reason: format!("{} parameter tensors, expected {}", content.parameters.len(), specs.len()),
+            });
+        }
+        let parameters: Vec<Vec<i64>> =
+            specs.iter().zip(&content.parameters).map(|(spec, packed)| unpack(packed, spec.bits)).collect();
+        check_parameters(&shape.key, &content.core.layers, &parameters)?;
+        let blinds: Option<Vec<Fp>> =
+            content.blinds.iter().map(|repr| Option::from(Fp::from_repr(*repr))).collect();
+        let blinds = blinds
+            .filter(|blinds| blinds.len() == shape.key.layout.weights.len())
+            .ok_or_else(|| ProverError::Key { reason: "the blinds do not fit the layer list".to_string() })?;
+        let weights = lay_out_weights(&shape.key, &parameters, blinds);
+        let committer = Committer::new(shape.n);
+        Ok(ProvingKey {
+            model_id: content.core.model_id(),
+            core: content.core,
+            key_proof: content.key_proof,
+            parameters,
+            notes: content.notes,
+            shape,
+            weights,
+            committer,
+        })
+    }
+}
+
+impl Drop for ProvingKey {
+    fn drop(&mut self) {
+        self.parameters.zeroize();
+    }
+}
+
+/// A tensor of the statement: its columns if it is committed, and its bytes in the proof.
+struct Shown {
+    columns: ColumnSet,
+    bytes: Vec<u8>,
+    format: CommitmentFormat,
+}
+
+fn no_columns(system: &System) -> ColumnSet {
+    ColumnSet { first: system.layout.input.start, n: system.layout.n, entries: vec![], blinds: vec![] }
+}
+
+fn lay_out_weights(system: &System, parameters: &[Vec<i64>], blinds: Vec<Fp>) -> ColumnSet {
+    let values = system
+        .circuit
+        .tensors
+        .iter()
+        .map(|tensor| match tensor.role {
+            Role::Weight(index) => parameters[index].as_slice().into(),
+            _ => [].as_slice().into(),
+        })
+        .collect();
+    ColumnSet::lay_out(&system.circuit, &system.layout, Group::Weight, &values, blinds)
+}
+
+fn check_parameters(system: &System, layers: &LayerList, parameters: &[Vec<i64>]) -> Result<(), ProverError> {
+    let expected = layers.parameters().len();
+    if parameters.len() != expected {
+        return Err(ProverError::Length {
+            what: "the list of parameter tensors".to_string(),
+            expected,
+            actual: parameters.len(),
+        });
+    }
+    system.circuit.tensors.iter().try_for_each(|tensor| match tensor.role {
+        Role::Weight(index) => check(tensor, &parameters[index]),
+        _ => Ok(()),
+    })
+}
+
+fn pack(values: &[i64], bits: u32) -> Vec<u8> {
+    let width = bits.div_ceil(8) as usize;
+    values.iter().flat_map(|v| v.to_le_bytes().into_iter().take(width)).collect()
+}
+
+fn unpack(packed: &[u8], bits: u32) -> Vec<i64> {
+    let width = bits.div_ceil(8) as usize;
+    packed
+        .chunks(width)
+        .map(|chunk| {
+            // Sign extension of the last byte.
+            let fill = if chunk.last().is_some_and(|byte| byte & 0x80 != 0) { 0xff } else { 0 };
+            let mut bytes = [fill; 8];
+            bytes[..chunk.len()].copy_from_slice(chunk);
+            i64::from_le_bytes(bytes)
+        })
+        .collect()
+}

@@ -1,0 +1,242 @@
+//! Closing: the row sum-check over all forms at once, and one folded, masked opening of all columns.
+
+use crate::columns::Columns;
+use crate::error::ProverError;
+use crate::hidden::{Halo2Randomness, Masks, commit_lagrange, random_vector};
+use crate::hooks::Hooks;
+use ff::{Field, PrimeField};
+use provenn_algebra::commit::Committer;
+use provenn_algebra::multilinear::bind_top;
+use provenn_algebra::small::{Coefficients, fold_rows, from_i64, inner_product_field};
+use provenn_algebra::transcript::ProverTranscript;
+use provenn_algebra::{EqAffine, Fp};
+use provenn_circuits::closing::{KnowledgePowers, Opening};
+use provenn_circuits::forms::{Combined, GATE_COLUMNS};
+use provenn_circuits::products::{ProductKeys, UNUSABLE_ROWS};
+use provenn_circuits::system::{System, round_mask_coefficients};
+use rand_core::CryptoRng;
+use rayon::prelude::*;
+use zeroize::{Zeroize, Zeroizing};
+
+/// First messages of the opening, before its challenge.
+pub(crate) struct OpeningMessages {
+    /// Commitments to the one-time vectors `d` (over G), `d''` (over B) and `d'` (over G).
+    pub(crate) commitments: [EqAffine; 3],
+    /// `g = <Z, eq> + <Z_Mu, eq>`.
+    pub(crate) g: Fp,
+    /// `delta = <d, eq> + <d'', eq> + <d', c>`.
+    pub(crate) delta: Fp,
+}
+
+/// What the closing works on.
+pub(crate) struct Closing<'c> {
+    pub(crate) system: &'c System,
+    pub(crate) keys: &'c ProductKeys,
+    pub(crate) committer: &'c Committer,
+    pub(crate) columns: &'c Columns<'c>,
+    pub(crate) masks: &'c Masks,
+    pub(crate) combined: &'c Combined,
+}
+
+impl Closing<'_> {
+    /// Runs steps 11 to 15 of the transcript order.
+    pub(crate) fn prove(
+        &self,
+        transcript: &mut ProverTranscript,
+        hooks: &mut impl Hooks,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), ProverError> {
+        let n = self.system.layout.n;
+        let folded = self.folded_columns();
+        let bound = self.row_rounds(&folded, transcript);
+        let opening = Opening::new(self.combined, self.system, &bound);
+
+        let zeta = transcript.challenge();
+        let powers = KnowledgePowers::new(&self.system.layout, self.system.mask_columns, zeta);
+        let y = self.combination(&folded, &opening);
+        let z = Zeroizing::new(self.column_sum(&powers.columns, &powers.masks));
+        let y_mu = self.gate_sum(&opening.gate_masks);
+        let z_mu = self.gate_sum(&powers.gate_masks);
+
+        let d = Zeroizing::new(random_vector(rng, n));
+        let d_mu = Zeroizing::new(random_vector(rng, self.keys.lagrange.len()));
+        let d_rows = Zeroizing::new(random_vector(rng, self.masks.rows.len()));
+        let d_blinds: [Fp; 3] = std::array::from_fn(|_| Fp::random(rng));
+        let eq = &opening.eq;
+        let coefficients = round_mask_coefficients(&bound);
+        let mut first = OpeningMessages {
+            commitments: [
+                self.committer.commit_field(&d, &d_blinds[0]),
+                commit_lagrange(self.keys, &d_mu, &d_blinds[1]),
+                self.committer.commit_field(&d_rows, &d_blinds[2]),
+            ],
+            g: inner_product_field(&z, eq) + inner_product_field(&z_mu, &eq[..z_mu.len()]),
+            delta: inner_product_field(&d, eq)
+                + inner_product_field(&d_mu, &eq[..d_mu.len()])
+                + inner_product_field(&d_rows, &coefficients),
+        };
+        hooks.opening(&mut first);
+        for commitment in &first.commitments {
+            transcript.point(commitment)?;
+        }
+        transcript.scalar(&first.g);
+        transcript.scalar(&first.delta);
+
+        let e = transcript.challenge();
+        let e2 = e.square();
+        // Blinds: of y^, x^, z^.
+        let column_blinds = |coefficients: &[Fp], masks: &[Fp]| -> Fp {
+            let tensors: Fp = coefficients.iter().zip(self.columns.blinds()).map(|(c, blind)| *c * blind).sum();
+            tensors + inner_product_field(masks, &self.masks.round_blinds)
+        };
+        let gate_blinds = |coefficients: &[Fp]| inner_product_field(coefficients, &self.masks.gate_blinds);
+        transcript.scalar(
+            &(e * column_blinds(&opening.columns, &opening.masks)
+                + e2 * column_blinds(&powers.columns, &powers.masks)
+                + d_blinds[0]),
+        );
+        transcript.scalar(
+            &(e * gate_blinds(&opening.gate_masks) + e2 * gate_blinds(&powers.gate_masks) + d_blinds[1]),
+        );
+        transcript.scalar(&(e * self.masks.row_blind + d_blinds[2]));
+        for (mask, d) in self.masks.rows.iter().zip(&*d_rows) {
+            transcript.scalar(&(e * mask + d));
+        }
+        for ((y, z), d) in y_mu.iter().zip(&*z_mu).zip(&*d_mu) {
+            transcript.scalar(&(e * y + e2 * z + d));
+        }
+        for ((y, z), d) in y.iter().zip(&*z).zip(&*d) {
+            transcript.scalar(&(e * y + e2 * z + d));
+        }
+        Ok(())
+    }
+
+    /// For every piece of the claim, the combination of its columns.
+    fn folded_columns(&self) -> Vec<Vec<Fp>> {
+        let n = self.system.layout.n;
+        self.combined
+            .pieces
+            .iter()
+            .map(|piece| {
+                let entries = self.columns.entries(piece.first..piece.first + piece.columns.len());
+                match piece.columns[..] {
+                    [weight] => entries.iter().map(|&v| from_i64(v) * weight).collect(),
+                    _ => fold_rows(&Coefficients::new(&piece.columns), entries, n),
+                }
+            })
+            .collect()
+    }
+
+    /// The masked sum-check over the row variables; returns its challenges.
+    fn row_rounds(&self, folded: &[Vec<Fp>], transcript: &mut ProverTranscript) -> Vec<Fp> {
+        let n = self.system.layout.n;
+        let padded = |from: usize, values: &mut dyn Iterator<Item = Fp>| {
+            let mut vector = vec![Fp::ZERO; n];
+            for (slot, value) in vector[from..].iter_mut().zip(values) {
+                *slot = value;
+            }
+            vector
+        };
+        let pieces = self
+            .combined
+            .pieces
+            .iter()
+            .zip(folded)
+            .map(|(piece, x)| (x.clone(), padded(piece.row, &mut piece.rows.iter().copied())));
+        let rounds = self.masks.rounds.iter().enumerate().map(|(column, mask)| {
+            (mask.clone(), padded(0, &mut self.combined.rounds.iter().skip(column * n).take(n).copied()))
+        });
+        let gates = self.masks.gates.iter().enumerate().map(|(column, mask)| {
+            let weights = padded(0, &mut self.combined.gates.iter().map(|cells| cells[column]));
+            (padded(0, &mut mask.iter().copied()), weights)
+        });
+        let mut pairs: Vec<(Vec<Fp>, Vec<Fp>)> = pieces.chain(rounds).chain(gates).collect();
+        let mut claim = self.combined.target;
+        let mut bound = Vec::with_capacity(self.system.layout.nu());
+        for masks in self.masks.rows.chunks(2) {
+            let (h0, h2) = pairs
+                .par_iter()
+                .map(|(x, u)| {
+                    let half = x.len() / 2;
+                    let ((x0, x1), (u0, u1)) = (x.split_at(half), u.split_at(half));
+                    (0..half).fold((Fp::ZERO, Fp::ZERO), |(h0, h2), t| {
+                        (h0 + x0[t] * u0[t], h2 + (x1[t] - x0[t]) * (u1[t] - u0[t]))
+                    })
+                })
+                .reduce(|| (Fp::ZERO, Fp::ZERO), |a, b| (a.0 + b.0, a.1 + b.1));
+            let h1 = claim - h0.double() - h2;
+            transcript.scalar(&(h1 + masks[0]));
+            transcript.scalar(&(h2 + masks[1]));
+            let rho = transcript.challenge();
+            claim = claim * Fp::TWO_INV + (rho - Fp::TWO_INV) * h1 + (rho.square() - Fp::TWO_INV) * h2;
+            pairs.par_iter_mut().for_each(|(x, u)| {
+                bind_top(x, rho);
+                bind_top(u, rho);
+            });
+            bound.push(rho);
+        }
+        for (x, _) in &mut pairs {
+            x.zeroize();
+        }
+        bound
+    }
+
+    /// `Y`: the columns combined with the opening's coefficients, from the folded pieces.
+    fn combination(&self, folded: &[Vec<Fp>], opening: &Opening) -> Zeroizing<Vec<Fp>> {
+        let mut y = Zeroizing::new(vec![Fp::ZERO; self.system.layout.n]);
+        for (piece, x) in self.combined.pieces.iter().zip(folded) {
+            let at_r = inner_product_field(&piece.rows, &opening.eq[piece.row..piece.row + piece.rows.len()]);
+            for (slot, value) in y.iter_mut().zip(x) {
+                *slot += at_r * value;
+            }
+        }
+        self.add_masks(&mut y, &opening.masks);
+        y
+    }
+
+    /// Every column times its coefficient.
+    fn column_sum(&self, coefficients: &[Fp], masks: &[Fp]) -> Vec<Fp> {
+        let n = self.system.layout.n;
+        let mut sum = vec![Fp::ZERO; n];
+        for set in &self.columns.sets {
+            let own = &coefficients[set.first..set.first + set.blinds.len()];
+            if !own.is_empty() {
+                for (slot, value) in sum.iter_mut().zip(fold_rows(&Coefficients::new(own), &set.entries, n)) {
+                    *slot += value;
+                }
+            }
+        }
+        self.add_masks(&mut sum, masks);
+        sum
+    }
+
+    fn add_masks(&self, sum: &mut [Fp], coefficients: &[Fp]) {
+        for (mask, c) in self.masks.rounds.iter().zip(coefficients) {
+            for (slot, value) in sum.iter_mut().zip(mask) {
+                *slot += *c * value;
+            }
+        }
+    }
+
+    fn gate_sum(&self, coefficients: &[Fp; GATE_COLUMNS]) -> Zeroizing<Vec<Fp>> {
+        let mut sum = Zeroizing::new(vec![Fp::ZERO; self.keys.lagrange.len()]);
+        for (mask, c) in self.masks.gates.iter().zip(coefficients) {
+            for (slot, value) in sum.iter_mut().zip(mask) {
+                *slot += *c * value;
+            }
+        }
+        sum
+    }
+}
+
+/// Step 16: the sums of halo2's and the masks' values on the last rows, column by column, then the sums of the blinds.
+pub(crate) fn reveal_sums(masks: &Masks, halo2: &Halo2Randomness, transcript: &mut ProverTranscript) {
+    for (mask, tail) in masks.gates.iter().zip(&halo2.tails) {
+        for (mask, value) in mask[mask.len() - UNUSABLE_ROWS..].iter().zip(tail) {
+            transcript.scalar(&(*mask + value));
+        }
+    }
+    for (mask, blind) in masks.gate_blinds.iter().zip(&halo2.blinds) {
+        transcript.scalar(&(*mask + blind));
+    }
+}

@@ -1,0 +1,107 @@
+//! One proof, from a system and its values to bytes.
+
+use crate::columns::{ColumnSet, Columns};
+use crate::error::ProverError;
+use crate::hidden::{Halo2Randomness, Masks, ProverParty, fresh_rng, prove_products, random_vector};
+use crate::hooks::Hooks;
+use crate::opening::{Closing, reveal_sums};
+use crate::witness::Witness;
+use provenn_algebra::commit::Committer;
+use provenn_algebra::transcript::ProverTranscript;
+use provenn_circuits::artifact::Statement;
+use provenn_circuits::forms::combine;
+use provenn_circuits::layout::Group;
+use provenn_circuits::products::ProductKeys;
+use provenn_circuits::system::System;
+
+/// What the prover is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Running the model on integers.
+    Witness,
+    /// Committing to the witness and the masks.
+    Commitments,
+    /// LogUp-GKR over all look-ups.
+    Lookups,
+    /// The bilinear sum-check over all contractions.
+    Bilinear,
+    /// The row sum-check and the folded opening.
+    Opening,
+    /// The halo2 proof of the hidden products.
+    Products,
+}
+
+impl Phase {
+    /// Name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Witness => "witness",
+            Phase::Commitments => "commitments",
+            Phase::Lookups => "look-ups",
+            Phase::Bilinear => "bilinear",
+            Phase::Opening => "opening",
+            Phase::Products => "halo2",
+        }
+    }
+}
+
+/// What one proof is made from.
+pub(crate) struct Job<'j> {
+    pub(crate) system: &'j System,
+    pub(crate) k: u32,
+    pub(crate) committer: &'j Committer,
+    pub(crate) weights: &'j ColumnSet,
+    /// Columns of a committed input and output, with the blinds of their published commitments.
+    pub(crate) input: &'j ColumnSet,
+    pub(crate) output: &'j ColumnSet,
+    pub(crate) statement: Statement<'j>,
+}
+
+/// Runs the protocol; returns the messages. All masks, blinds and seeds are fresh, and erased whatever happens.
+pub(crate) fn prove(
+    job: &Job<'_>,
+    mut values: Witness<'_>,
+    hooks: &mut impl Hooks,
+    observe: &mut dyn FnMut(Phase),
+) -> Result<Vec<u8>, ProverError> {
+    let Job { system, k, committer, .. } = *job;
+    let keys = ProductKeys::get(k);
+    let mut rng = fresh_rng()?;
+    let mut transcript = ProverTranscript::new();
+    job.statement.absorb(|bytes| transcript.absorb(bytes));
+
+    observe(Phase::Commitments);
+    hooks.witness(&system.circuit, &mut values);
+    let blinds = random_vector(&mut rng, system.layout.witness.len());
+    let mut witness = ColumnSet::lay_out(&system.circuit, &system.layout, Group::Witness, &values, blinds);
+    hooks.columns(&mut witness);
+    let masks = Masks::new(system, keys.lagrange.len(), &mut rng);
+    let mut commitments = committer.commit_small(&witness.columns(), &witness.blinds);
+    hooks.commitments(&mut commitments);
+    let mask_commitments = masks.commit(committer, keys);
+    for point in commitments.iter().chain(&mask_commitments.rounds).chain(&mask_commitments.gates) {
+        transcript.point(point)?;
+    }
+    transcript.point(&mask_commitments.rows)?;
+
+    let mut party = ProverParty::new(system, &values, &masks, &mut transcript, hooks, observe);
+    system.reduce(&mut party)?;
+    let (masked, mut gates, mut forms) = party.finish();
+    hooks.forms(&mut forms);
+
+    observe(Phase::Opening);
+    let challenge = transcript.challenge();
+    let combined = combine(&forms, challenge, &masked, &system.circuit, &system.layout, &values);
+    let columns = Columns { sets: vec![job.weights, job.input, job.output, &witness] };
+    let closing =
+        Closing { system, keys, committer, columns: &columns, masks: &masks, combined: &combined };
+    closing.prove(&mut transcript, hooks, &mut rng)?;
+
+    observe(Phase::Products);
+    let randomness = Halo2Randomness::draw()?;
+    reveal_sums(&masks, &randomness, &mut transcript);
+    hooks.products(&mut gates);
+    prove_products(k, &gates, randomness, &mut transcript)?;
+    Ok(transcript.finish())
+}

@@ -1,0 +1,4 @@
+//! The protocol end to end: honest runs, degenerate shapes, and a prover that cheats.
+
+mod honest;
+mod models;

@@ -1,0 +1,196 @@
+//! The witness: every tensor's integers, by running the circuit's steps.
+
+use crate::error::ProverError;
+use provenn_circuits::circuit::{Circuit, Contract, Quotient, Role, Source, Step, Tensor, TensorId, Values};
+use rayon::prelude::*;
+use std::borrow::Cow;
+
+/// Values of all tensors of a circuit, row-major on true extents.
+pub(crate) type Witness<'w> = Vec<Cow<'w, [i64]>>;
+
+/// Runs the steps of a circuit on its parameters and, if it has one, its input.
+///
+/// # Errors
+/// [`ProverError::Length`] and [`ProverError::OutOfRange`] for parameters or an input that are not what the circuit declares.
+pub(crate) fn assign<'w>(
+    circuit: &Circuit,
+    parameters: &'w [Vec<i64>],
+    input: Option<&'w [i64]>,
+) -> Result<Witness<'w>, ProverError> {
+    let mut values: Witness<'w> = circuit
+        .tensors
+        .iter()
+        .map(|tensor| match tensor.role {
+            Role::Weight(index) => parameters.get(index).map_or(Cow::Borrowed(&[][..]), |p| Cow::Borrowed(&p[..])),
+            Role::Input(_) => Cow::Borrowed(input.unwrap_or(&[])),
+            _ => Cow::Borrowed(&[][..]),
+        })
+        .collect();
+    for (tensor, values) in circuit.tensors.iter().zip(&values) {
+        if matches!(tensor.role, Role::Weight(_) | Role::Input(_)) {
+            check(tensor, values)?;
+        }
+    }
+    for step in &circuit.steps {
+        run(circuit, step, &mut values)?;
+    }
+    count_multiplicities(circuit, &mut values)?;
+    Ok(values)
+}
+
+/// Length and range of a tensor's values.
+pub(crate) fn check(tensor: &Tensor, values: &[i64]) -> Result<(), ProverError> {
+    if values.len() != tensor.len() {
+        return Err(ProverError::Length {
+            what: tensor.name.clone(),
+            expected: tensor.len(),
+            actual: values.len(),
+        });
+    }
+    match values.iter().position(|&v| !tensor.range.contains(v)) {
+        None => Ok(()),
+        Some(index) => Err(ProverError::OutOfRange {
+            what: tensor.name.clone(),
+            index,
+            value: values[index],
+            lo: tensor.range.lo,
+            hi: tensor.range.hi,
+        }),
+    }
+}
+
+fn run(circuit: &Circuit, step: &Step, values: &mut Witness<'_>) -> Result<(), ProverError> {
+    match step {
+        Step::Store { source, output } => {
+            let result = evaluate(circuit, source, values);
+            set(circuit, values, *output, result)
+        }
+        Step::Limbs { source, limbs } => {
+            let result = evaluate(circuit, source, values);
+            split(circuit, values, &result, limbs)
+        }
+        Step::Divide { source, shift, quotient, remainder } => {
+            let half = if *shift == 0 { 0 } else { 1i64 << (shift - 1) };
+            let raised: Vec<i64> = evaluate(circuit, source, values).iter().map(|acc| acc + half).collect();
+            let remainders: Vec<i64> = raised.iter().map(|x| x & ((1 << shift) - 1)).collect();
+            let quotients: Vec<i64> = raised.iter().map(|x| x >> shift).collect();
+            split(circuit, values, &remainders, remainder)?;
+            match quotient {
+                Quotient::Whole(tensor) => set(circuit, values, *tensor, quotients),
+                Quotient::Split { bits, high, low } => {
+                    let lows: Vec<i64> = quotients.iter().map(|q| q & ((1 << bits) - 1)).collect();
+                    split(circuit, values, &lows, low)?;
+                    set(circuit, values, *high, quotients.iter().map(|q| q >> bits).collect())
+                }
+            }
+        }
+        Step::Map { source, table, outputs } => {
+            let result = evaluate(circuit, source, values);
+            let table = &circuit.tables[*table];
+            for (column, output) in outputs.iter().enumerate() {
+                let entries = table.column(column + 1);
+                let mapped: Option<Vec<i64>> =
+                    result.iter().map(|&v| table.row_of(v).map(|row| entries[row])).collect();
+                let mapped = mapped.ok_or_else(|| {
+                    let range = table.column_range(0);
+                    let index = result.iter().position(|v| table.row_of(*v).is_none()).unwrap_or(0);
+                    ProverError::OutOfRange {
+                        what: format!("argument of {}", circuit.tensors[*output].name),
+                        index,
+                        value: result[index],
+                        lo: range.lo,
+                        hi: range.hi,
+                    }
+                })?;
+                set(circuit, values, *output, mapped)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn set(circuit: &Circuit, values: &mut Witness<'_>, id: TensorId, result: Vec<i64>) -> Result<(), ProverError> {
+    check(&circuit.tensors[id], &result)?;
+    values[id] = Cow::Owned(result);
+    Ok(())
+}
+
+fn split(
+    circuit: &Circuit,
+    values: &mut Witness<'_>,
+    whole: &[i64],
+    limbs: &[(TensorId, u32)],
+) -> Result<(), ProverError> {
+    let mut at = 0;
+    for &(tensor, bits) in limbs {
+        let limb = whole.iter().map(|v| (v >> at) & ((1 << bits) - 1)).collect();
+        set(circuit, values, tensor, limb)?;
+        at += bits;
+    }
+    Ok(())
+}
+
+/// The values of a source on its box.
+fn evaluate(circuit: &Circuit, source: &Source, values: &Values<'_>) -> Vec<i64> {
+    let mut result = source.expr.evaluate(&source.extents, &circuit.tensors, values).into_owned();
+    if let Some((contract, order)) = &source.contract {
+        let contract = &circuit.contracts[*contract];
+        let products = products(contract, &circuit.tensors, values);
+        // Stride, in the result, of every index of the contract's left side.
+        let mut strides = vec![1; source.extents.len()];
+        for axis in (1..strides.len()).rev() {
+            strides[axis - 1] = strides[axis] * source.extents[axis];
+        }
+        let positions = contract.left_extents().iter().zip(order).fold(vec![0], |positions, (&extent, &to)| {
+            positions.iter().flat_map(|p| (0..extent).map(|x| p + x * strides[to]).collect::<Vec<_>>()).collect()
+        });
+        for (product, position) in products.into_iter().zip(positions) {
+            result[position] += product;
+        }
+    }
+    result
+}
+
+/// Right side of a contract, row-major on `b ++ i ++ j`.
+fn products(contract: &Contract, tensors: &[Tensor], values: &Values<'_>) -> Vec<i64> {
+    let a = contract.a.evaluate(&contract.a_extents(), tensors, values);
+    let c = contract.c.evaluate(&contract.c_extents(), tensors, values);
+    let size = |extents: &[usize]| extents.iter().product::<usize>();
+    let (i, j, k) = (size(&contract.i), size(&contract.j), size(&contract.k));
+    a.par_chunks(k)
+        .with_min_len((1 << 15) / (j * k).max(1) + 1)
+        .enumerate()
+        .flat_map_iter(|(row, a)| {
+            let b = row / i;
+            c[b * j * k..(b + 1) * j * k]
+                .chunks(k)
+                .map(move |c| a.iter().zip(c).map(|(x, y)| x * y).sum())
+        })
+        .collect()
+}
+
+/// Fills the multiplicities: how often each row of each table is looked up.
+fn count_multiplicities(circuit: &Circuit, values: &mut Witness<'_>) -> Result<(), ProverError> {
+    let multiplicities: Vec<(TensorId, usize)> = circuit
+        .tensors
+        .iter()
+        .enumerate()
+        .filter_map(|(id, tensor)| match tensor.role {
+            Role::Multiplicity(table) => Some((id, table)),
+            _ => None,
+        })
+        .collect();
+    for (id, table) in multiplicities {
+        let mut counts = vec![0i64; circuit.tables[table].rows()];
+        for lookup in circuit.lookups.iter().filter(|lookup| lookup.table == table) {
+            let keys = lookup.exprs[0].evaluate(&lookup.extents, &circuit.tensors, values);
+            for &key in keys.iter() {
+                if let Some(row) = circuit.tables[table].row_of(key) {
+                    counts[row] += 1;
+                }
+            }
+        }
+        set(circuit, values, id, counts)?;
+    }
+    Ok(())
+}
