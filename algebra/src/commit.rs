@@ -13,7 +13,7 @@ use crate::affine::{Point, sum_runs};
 use crate::buckets::{Histogram, Job, bucket_sums, recode};
 use crate::generators::{Generators, blinding_generator, generators};
 use crate::msm::msm;
-use crate::parallel::{map, ranges, threads_for};
+use crate::parallel::{map, pieces_for, ranges, threads_for};
 use crate::{EqAffine, Fp};
 use ff::PrimeField;
 use group::{Curve, Group};
@@ -130,7 +130,8 @@ impl Committer {
 
         let cost = if use_table { with } else { without } + columns.len() * BLIND_DIGITS;
         let threads = threads_for(cost * ADDITION);
-        let columns_at_once = (GROUP / longest.max(1)).clamp(1, columns.len().div_ceil(threads).max(1));
+        let columns_at_once =
+            (GROUP / longest.max(1)).clamp(1, columns.len().div_ceil(pieces_for(threads)).max(1));
         let groups = ranges(columns.len(), columns_at_once);
         // One point per bit of every column, low bits first.
         let bits = map(&groups, threads, |group| {
@@ -139,7 +140,7 @@ impl Committer {
         })
         .concat();
         let per_column = widths.iter().map(|&w| w as usize).sum();
-        let pieces = ranges(columns.len(), FINISH.min(columns.len().div_ceil(threads)));
+        let pieces = ranges(columns.len(), FINISH.min(columns.len().div_ceil(pieces_for(threads))));
         map(&pieces, threads, |piece| finish(&bits, per_column, piece.clone(), blinds)).concat()
     }
 

@@ -14,6 +14,11 @@ pub(crate) fn threads_for(nanoseconds: usize) -> usize {
     1
 }
 
+/// Pieces to cut work into for so many threads: more than threads, as a thread may wake up late.
+pub(crate) fn pieces_for(threads: usize) -> usize {
+    if threads > 1 { 2 * threads } else { 1 }
+}
+
 /// Applies `f` to every item, in order, on all threads of the pool if `threads > 1`.
 pub(crate) fn map<T: Sync, R: Send>(
     items: &[T],
