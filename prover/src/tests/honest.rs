@@ -1,13 +1,14 @@
 //! Honest proofs are accepted and say what the executor computes.
 
-use super::models::{Model, Recipe, activation, list, reshape};
-use crate::{ProveOptions, ProvingKey};
+use super::models::{Model, Recipe, activation, list, reshape, rng, uniform};
+use crate::{ProveOptions, ProverError, ProvingKey};
+use proptest::prelude::*;
 use provenn_circuits::Modes;
-use provenn_circuits::layers::{Function, Gemm, Layer};
+use provenn_circuits::layers::{Function, Gemm, Layer, Requantize};
 use provenn_circuits::model::{Node, Range, TableBits};
-use provenn_verifier::{Part, VerifyingKey};
+use provenn_verifier::{Part, Rejection, Shown, VerifyingKey};
 
-fn keys(model: &Model) -> (ProvingKey, VerifyingKey) {
+pub(super) fn keys(model: &Model) -> (ProvingKey, VerifyingKey) {
     let pk = ProvingKey::commit(model.layers.clone(), model.parameters.clone(), vec![], &mut |_| {})
         .expect("the model is valid");
     let vk = VerifyingKey::from_bytes(&pk.verifying_key().expect("a small key")).expect("the key proof is true");
@@ -25,8 +26,249 @@ fn accepted(model: &Model, inputs: &[Vec<i64>]) {
     }
 }
 
+/// All-minimum, all-maximum and random extreme inputs.
+fn extremes(model: &Model) -> Vec<Vec<i64>> {
+    let Range { lo, hi } = model.layers.input_range;
+    let len = model.random_input(0).len();
+    let mut rng = rng(77);
+    let mixed = (0..len).map(|_| if uniform(&mut rng, Range::new(0, 1)) == 0 { lo } else { hi }).collect();
+    vec![vec![lo; len], vec![hi; len], mixed]
+}
+
+fn recipes() -> impl Strategy<Value = Recipe> {
+    (
+        (1usize..4, prop::collection::vec(1usize..10, 2..5), 2u8..13, any::<bool>()),
+        (4u8..9, 6u8..12, 0u8..9, any::<bool>(), any::<u64>()),
+    )
+        .prop_map(|((rows, widths, weight_bits, bias), (limb, direct, shift, raw_output, seed))| Recipe {
+            rows,
+            widths,
+            weight_bits,
+            bias,
+            tables: TableBits { limb, direct },
+            shift,
+            raw_output,
+            seed,
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_perceptrons_are_proved_on_random_and_extreme_inputs(recipe in recipes()) {
+        let model = recipe.build();
+        let mut inputs = extremes(&model);
+        inputs.push(model.random_input(recipe.seed));
+        accepted(&model, &inputs);
+    }
+}
+
 #[test]
-fn a_small_perceptron_is_proved() {
+fn extreme_weights_are_proved() {
+    for (w, b) in [(-128, -2048), (127, 2047), (0, 0)] {
+        let mut model = Recipe { widths: vec![9, 4, 2], shift: 3, ..Recipe::default() }.build();
+        for parameters in model.parameters.chunks_mut(2) {
+            parameters[0].fill(w);
+            parameters[1].fill(b);
+        }
+        accepted(&model, &extremes(&model));
+    }
+}
+
+#[test]
+fn wide_rows_and_many_columns_are_proved() {
+    // Weights over several columns, with padding in both axes.
+    let model = Recipe { widths: vec![100, 70, 33, 10], shift: 9, ..Recipe::default() }.build();
+    accepted(&model, &[model.random_input(5)]);
+}
+
+#[test]
+fn degenerate_models_are_proved() {
+    let tables = TableBits { limb: 4, direct: 4 };
+    let range = Range::new(-8, 7);
+    let node = |layer, input: u32| Node { layer, inputs: vec![input] };
+    let gemm = |inputs, outputs, bias_bits, requantize| {
+        Layer::Gemm(Gemm { inputs, outputs, weight_bits: 3, bias_bits, requantize })
+    };
+    // No look-up in the inference, one weight, no bias.
+    let one = list(&[1], range, vec![node(gemm(1, 1, None, None), 0)], tables);
+    accepted(&Model { layers: one, parameters: vec![vec![-4]] }, &[vec![-8], vec![7], vec![0]]);
+    // No contract and no weights: an activation alone, and after a reshape.
+    let relu = || activation(Function::Relu, 1, Range::new(0, 3), 3);
+    let alone = list(&[5], range, vec![node(relu(), 0)], tables);
+    accepted(&Model { layers: alone, parameters: vec![] }, &[vec![-8, -1, 0, 1, 7]]);
+    let reshaped = list(&[2, 3], range, vec![node(reshape(&[3, 2]), 0), node(relu(), 1)], tables);
+    accepted(&Model { layers: reshaped, parameters: vec![] }, &[vec![-8, -1, 0, 1, 7, 6]]);
+    // Nothing but a reshape.
+    let copy = list(&[2, 3], range, vec![node(reshape(&[6]), 0)], tables);
+    accepted(&Model { layers: copy, parameters: vec![] }, &[vec![-8, -1, 0, 1, 7, 6]]);
+    // A quotient without remainder, wider than the direct table: saturated first.
+    let wide = Requantize { shift: 0, function: Function::Identity, output: Range::new(-8, 7), domain: 8 };
+    let saturated = list(&[3], range, vec![node(gemm(3, 2, Some(4), Some(wide)), 0)], tables);
+    let parameters = vec![vec![3, -4, 3, 0, 1, -1], vec![-8, 7]];
+    accepted(&Model { layers: saturated, parameters }, &[vec![7, -8, 7], vec![-8, 7, -8], vec![0, 1, 0]]);
+}
+
+#[test]
+fn reshapes_that_cut_across_axes_are_proved() {
+    let tables = TableBits { limb: 6, direct: 8 };
+    let node = |layer, input: u32| Node { layer, inputs: vec![input] };
+    let requantize =
+        Requantize { shift: 3, function: Function::Relu, output: Range::new(0, 63), domain: 9 };
+    let gemm = |inputs, outputs, requantize| {
+        Layer::Gemm(Gemm { inputs, outputs, weight_bits: 4, bias_bits: None, requantize })
+    };
+    // [4, 6] -> [4, 5] -> [2, 10] -> [2, 3]: the second product sums over parts of two axes of the first's output.
+    let nodes = vec![
+        node(gemm(6, 5, Some(requantize)), 0),
+        node(reshape(&[2, 10]), 1),
+        node(gemm(10, 3, None), 2),
+    ];
+    let mut rng = rng(4);
+    let mut weights = |len: usize| (0..len).map(|_| uniform(&mut rng, Range::signed(4))).collect::<Vec<i64>>();
+    let parameters = vec![weights(30), weights(30)];
+    let model = Model { layers: list(&[4, 6], Range::new(-20, 31), nodes, tables), parameters };
+    accepted(&model, &[model.random_input(1), model.random_input(2)]);
+    // [6, 4] -> [24] -> [3, 8]: no boundary of the first shape fits the second.
+    let nodes = vec![
+        node(gemm(4, 4, Some(requantize)), 0),
+        node(reshape(&[3, 8]), 1),
+        node(gemm(8, 2, Some(requantize)), 2),
+    ];
+    let mut weights = |len: usize| (0..len).map(|_| uniform(&mut rng, Range::signed(4))).collect::<Vec<i64>>();
+    let parameters = vec![weights(16), weights(16)];
+    let model = Model { layers: list(&[6, 4], Range::new(-20, 31), nodes, tables), parameters };
+    accepted(&model, &[model.random_input(1)]);
+}
+
+#[test]
+fn every_choice_of_visibility_is_proved_and_opened() {
+    for raw_output in [true, false] {
+        let model = Recipe { raw_output, ..Recipe::default() }.build();
+        let (pk, vk) = keys(&model);
+        let input = model.random_input(9);
+        let output = model.run(&input);
+        for modes in Modes::ALL {
+            let options = ProveOptions { modes, context: b"here" };
+            let proof = pk.prove(&input, options).expect("a valid input");
+            let verified = vk.verify(&proof.bytes, b"here").expect("an honest proof");
+            let parts = [(Part::Input, &verified.input, &input), (Part::Output, &verified.output, &output)];
+            for (part, shown, values) in parts {
+                match shown {
+                    Shown::Public(public) => {
+                        assert_eq!(public, values);
+                        if let Some(opening) = &proof.opening {
+                            assert_eq!(
+                                vk.open(&proof.bytes, opening, part),
+                                Err(Rejection::NothingToOpen { part })
+                            );
+                        }
+                    }
+                    Shown::Committed { .. } => {
+                        let opening = proof.opening.as_ref().expect("something is committed");
+                        assert_eq!(vk.open(&proof.bytes, opening, part).as_ref(), Ok(values));
+                        // Another proof's opening opens nothing here.
+                        let other = pk.prove(&model.random_input(10), options).expect("a valid input");
+                        let other = other.opening.expect("something is committed");
+                        assert_eq!(
+                            vk.open(&proof.bytes, &other, part),
+                            Err(Rejection::WrongOpening { part })
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn outputs_and_acceptance_do_not_depend_on_the_thread_count() {
+    let model = Recipe { widths: vec![60, 50, 10], shift: 8, ..Recipe::default() }.build();
+    let (pk, vk) = keys(&model);
+    let input = model.random_input(2);
+    for threads in [1, 2] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        let proof = pool.install(|| pk.prove(&input, ProveOptions::default())).expect("a valid input");
+        assert_eq!(proof.output, model.run(&input));
+        assert!(pool.install(|| vk.verify(&proof.bytes, b"")).is_ok());
+    }
+}
+
+#[test]
+fn keys_survive_their_files() {
     let model = Recipe::default().build();
-    accepted(&model, &[model.random_input(3)]);
+    let (pk, vk) = keys(&model);
+    let again = ProvingKey::from_bytes(&pk.to_bytes().expect("a small key")).expect("just written");
+    assert_eq!((again.model_id(), again.parameters()), (vk.model_id(), &model.parameters[..]));
+    let input = model.random_input(1);
+    let proof = again.prove(&input, ProveOptions::default()).expect("a valid input");
+    assert!(vk.verify(&proof.bytes, b"").is_ok());
+    assert_eq!(again.verifying_key(), pk.verifying_key());
+}
+
+#[test]
+fn invalid_inputs_are_refused_before_any_work() {
+    let model = Recipe::default().build();
+    let (pk, _) = keys(&model);
+    let mut input = model.random_input(1);
+    input[3] = 32;
+    let expected = ProverError::OutOfRange { what: "input".into(), index: 3, value: 32, lo: -20, hi: 31 };
+    assert_eq!(pk.prove(&input, ProveOptions::default()).unwrap_err(), expected);
+    input.pop();
+    let expected = ProverError::Length { what: "input".into(), expected: 7, actual: 6 };
+    assert_eq!(pk.prove(&input, ProveOptions::default()).unwrap_err(), expected);
+}
+
+#[test]
+fn weights_out_of_their_declared_range_are_not_committed() {
+    let mut model = Recipe::default().build();
+    model.parameters[0][4] = 128;
+    let result = ProvingKey::commit(model.layers, model.parameters, vec![], &mut |_| {});
+    assert!(matches!(result.err(), Some(ProverError::OutOfRange { index: 4, value: 128, .. })));
+}
+
+/// All points of the curve among the 32-byte words of the messages: group elements, and scalars that happen to be
+/// abscissas; both must differ between proofs.
+fn words(messages: &[u8]) -> std::collections::HashSet<[u8; 32]> {
+    messages.chunks_exact(32).filter_map(|word| word.try_into().ok()).collect()
+}
+
+#[test]
+fn two_proofs_of_one_statement_share_nothing() {
+    let model = Recipe::default().build();
+    let (pk, _) = keys(&model);
+    let input = model.random_input(6);
+    let prove = || pk.prove(&input, ProveOptions::default()).expect("a valid input").bytes;
+    let (a, b) = (prove(), prove());
+    assert_eq!(a.len(), b.len());
+    let messages = |bytes: &[u8]| {
+        let content: provenn_circuits::artifact::ProofContent<'_> =
+            provenn_circuits::artifact::decode(provenn_circuits::artifact::Kind::Proof, bytes).expect("a proof");
+        words(content.messages)
+    };
+    assert_eq!(messages(&a).intersection(&messages(&b)).count(), 0);
+}
+
+#[test]
+fn the_same_weights_have_different_commitments_each_time() {
+    let model = Recipe::default().build();
+    let commitments = || {
+        let key = keys(&model).0.verifying_key().expect("a small key");
+        let content: provenn_circuits::artifact::VerifyingKeyContent =
+            provenn_circuits::artifact::decode(provenn_circuits::artifact::Kind::VerifyingKey, &key).expect("a key");
+        content.core.commitments.into_iter().collect::<std::collections::HashSet<_>>()
+    };
+    assert_eq!(commitments().intersection(&commitments()).count(), 0);
+}
+
+#[test]
+fn proof_size_depends_on_the_key_only() {
+    let model = Recipe::default().build();
+    let (pk, _) = keys(&model);
+    let sizes: std::collections::HashSet<usize> = extremes(&model)
+        .iter()
+        .map(|input| pk.prove(input, ProveOptions::default()).expect("a valid input").bytes.len())
+        .collect();
+    assert_eq!(sizes.len(), 1);
 }
