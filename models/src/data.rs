@@ -288,7 +288,7 @@ impl Array {
             Array::Int(array) => array.iter().map(|&v| v as f32).collect(),
         };
         let each: usize = shape.iter().skip(1).product();
-        if shape.first().is_some() && each == len && len > 0 {
+        if !shape.is_empty() && each == len && len > 0 {
             return Ok(flat.chunks(len).map(<[f32]>::to_vec).collect());
         }
         if flat.len() == len {

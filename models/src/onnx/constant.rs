@@ -88,7 +88,7 @@ impl Constant {
             Ok(other) => return Err(element_type(name, other.as_str_name())),
             Err(_) => return Err(element_type(name, &proto.data_type.to_string())),
         };
-        if actual != len || raw.len() % width != 0 {
+        if actual != len || !raw.len().is_multiple_of(width) {
             return Err(bad(format!("it holds {actual} entries, its shape {shape:?} asks for {len}")));
         }
         let constant = Constant { name: name.to_owned(), shape, entries };

@@ -77,10 +77,7 @@ pub fn import(bytes: &[u8]) -> Result<FloatModel, ModelError> {
     for &index in &live.nodes {
         importer.node(Node { proto: &graph.node[index] })?;
     }
-    if !importer.values.contains_key(&live.output) {
-        return Err(ModelError::NoLayers);
-    }
-    if importer.layers.is_empty() {
+    if importer.layers.is_empty() || !importer.values.contains_key(&live.output) {
         return Err(ModelError::NoLayers);
     }
     let head = importer.head.map_or(Head::None, |(head, _)| head);

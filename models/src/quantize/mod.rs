@@ -346,7 +346,7 @@ impl Target {
                 wanted.max(real.smallest_scale(row, step)).max(f64::MIN_POSITIVE)
             })
             .collect();
-        let aligned = reader.gemm_inputs.is_some_and(|inputs| inputs % outputs == 0);
+        let aligned = reader.gemm_inputs.is_some_and(|inputs| inputs.is_multiple_of(outputs));
         if !aligned {
             let shared = scales.iter().copied().fold(0.0, f64::max);
             scales.fill(if last { scale_to_f64(dyadic(shared)) } else { shared });
