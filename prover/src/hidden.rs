@@ -239,7 +239,7 @@ impl<H: Hooks> Party for ProverParty<'_, H> {
     fn begin_lookups(&mut self, beta: Fp, gamma: Fp) -> Result<(), ProverError> {
         (self.observe)(Phase::Lookups);
         if let Some(plan) = &self.system.plan.leaves {
-            self.lookups = Some(LookupProver::new(&self.system.circuit, plan, self.values, beta, gamma)?);
+            self.lookups = Some(LookupProver::new(&self.system.circuit, plan, self.values, (beta, gamma), self.hooks)?);
         }
         Ok(())
     }

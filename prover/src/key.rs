@@ -104,7 +104,8 @@ impl ProvingKey {
         observe(Phase::Commitments);
         let committer = Committer::new(shape.n);
         let blinds = random_vector(&mut fresh_rng()?, shape.key.layout.weights.len());
-        let weights = lay_out_weights(&shape.key, &parameters, blinds);
+        let mut weights = lay_out_weights(&shape.key, &parameters, blinds);
+        hooks.weights(&mut weights);
         let commitments = compress(&committer.commit_small(&weights.columns(), &weights.blinds));
         let core = Core { version: VERSION, layers, commitments };
         let model_id = core.model_id();
@@ -117,7 +118,8 @@ impl ProvingKey {
     fn prove_key(&self, hooks: &mut impl Hooks, observe: &mut dyn FnMut(Phase)) -> Result<Vec<u8>, ProverError> {
         let system = &self.shape.key;
         observe(Phase::Witness);
-        let values = assign(&system.circuit, &self.parameters, None)?;
+        let mut values = assign(&system.circuit, &self.parameters, None)?;
+        hooks.witness(&system.circuit, &mut values);
         let none = no_columns(system);
         let job = Job {
             system,
@@ -128,7 +130,7 @@ impl ProvingKey {
             output: &none,
             statement: Statement::Key(self.model_id),
         };
-        prove(&job, values, hooks, observe)
+        prove(&job, &values, hooks, observe)
     }
 
     /// Proves one inference on the integers `input`, row-major.
@@ -165,7 +167,9 @@ impl ProvingKey {
         }
         let system = self.shape.inference(options.modes);
         observe(Phase::Witness);
-        let values = assign(&system.circuit, &self.parameters, Some(input))?;
+        let parameters = hooks.parameters(&self.parameters);
+        let mut values = assign(&system.circuit, &parameters, Some(input))?;
+        hooks.witness(&system.circuit, &mut values);
         let mut rng = fresh_rng()?;
         let mut shown = |id: Option<TensorId>, group: Group| -> Shown {
             let blinds = random_vector(&mut rng, system.layout.group(group).len());
@@ -199,7 +203,7 @@ impl ProvingKey {
                 output: &shown_output.bytes,
             },
         };
-        let messages = prove(&job, values, hooks, observe)?;
+        let messages = prove(&job, &values, hooks, observe)?;
         let content = ProofContent {
             model_id: self.model_id,
             modes: options.modes.index() as u8,

@@ -1,6 +1,7 @@
 //! The prover's side of the look-ups: leaves, the tree of fractions, and the rounds of each layer.
 
 use crate::error::ProverError;
+use crate::hooks::Hooks;
 use crate::witness::Witness;
 use ff::Field;
 use provenn_algebra::Fp;
@@ -51,10 +52,12 @@ impl LookupProver {
         circuit: &Circuit,
         plan: &LeafPlan,
         values: &Witness<'_>,
-        beta: Fp,
-        gamma: Fp,
+        (beta, gamma): (Fp, Fp),
+        hooks: &mut impl Hooks,
     ) -> Result<LookupProver, ProverError> {
         let mut level = leaves(circuit, plan, values, beta, gamma);
+        let gaps = plan.blocks.last().map_or(0, |block| block.start + (1 << block.variables));
+        hooks.leaves(&mut level.p, &mut level.q, gaps);
         let mut levels = std::collections::VecDeque::with_capacity(plan.variables);
         for _ in 1..plan.variables {
             let above = parent(&level);

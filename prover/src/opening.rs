@@ -28,6 +28,18 @@ pub(crate) struct OpeningMessages {
     pub(crate) delta: Fp,
 }
 
+/// The answer to the opening's challenge.
+pub(crate) struct Response {
+    /// Blinds of `y`, `x`, `z`.
+    pub(crate) blinds: [Fp; 3],
+    /// `e R + d'`.
+    pub(crate) z: Vec<Fp>,
+    /// `e Y_Mu + e^2 Z_Mu + d''`.
+    pub(crate) x: Vec<Fp>,
+    /// `e Y + e^2 Z + d`.
+    pub(crate) y: Vec<Fp>,
+}
+
 /// What the closing works on.
 pub(crate) struct Closing<'c> {
     pub(crate) system: &'c System,
@@ -90,23 +102,24 @@ impl Closing<'_> {
             tensors + inner_product_field(masks, &self.masks.round_blinds)
         };
         let gate_blinds = |coefficients: &[Fp]| inner_product_field(coefficients, &self.masks.gate_blinds);
-        transcript.scalar(
-            &(e * column_blinds(&opening.columns, &opening.masks)
-                + e2 * column_blinds(&powers.columns, &powers.masks)
-                + d_blinds[0]),
-        );
-        transcript.scalar(
-            &(e * gate_blinds(&opening.gate_masks) + e2 * gate_blinds(&powers.gate_masks) + d_blinds[1]),
-        );
-        transcript.scalar(&(e * self.masks.row_blind + d_blinds[2]));
-        for (mask, d) in self.masks.rows.iter().zip(&*d_rows) {
-            transcript.scalar(&(e * mask + d));
-        }
-        for ((y, z), d) in y_mu.iter().zip(&*z_mu).zip(&*d_mu) {
-            transcript.scalar(&(e * y + e2 * z + d));
-        }
-        for ((y, z), d) in y.iter().zip(&*z).zip(&*d) {
-            transcript.scalar(&(e * y + e2 * z + d));
+        let answer = |y: &[Fp], z: &[Fp], d: &[Fp]| -> Vec<Fp> {
+            y.iter().zip(z).zip(d).map(|((y, z), d)| e * y + e2 * z + d).collect()
+        };
+        let mut response = Response {
+            blinds: [
+                e * column_blinds(&opening.columns, &opening.masks)
+                    + e2 * column_blinds(&powers.columns, &powers.masks)
+                    + d_blinds[0],
+                e * gate_blinds(&opening.gate_masks) + e2 * gate_blinds(&powers.gate_masks) + d_blinds[1],
+                e * self.masks.row_blind + d_blinds[2],
+            ],
+            z: self.masks.rows.iter().zip(&*d_rows).map(|(mask, d)| e * mask + d).collect(),
+            x: answer(&y_mu, &z_mu, &d_mu),
+            y: answer(&y, &z, &d),
+        };
+        hooks.response(&mut response, eq);
+        for scalar in response.blinds.iter().chain(&response.z).chain(&response.x).chain(&response.y) {
+            transcript.scalar(scalar);
         }
         Ok(())
     }

@@ -61,7 +61,7 @@ pub(crate) struct Job<'j> {
 /// Runs the protocol; returns the messages. All masks, blinds and seeds are fresh, and erased whatever happens.
 pub(crate) fn prove(
     job: &Job<'_>,
-    mut values: Witness<'_>,
+    values: &Witness<'_>,
     hooks: &mut impl Hooks,
     observe: &mut dyn FnMut(Phase),
 ) -> Result<Vec<u8>, ProverError> {
@@ -72,27 +72,30 @@ pub(crate) fn prove(
     job.statement.absorb(|bytes| transcript.absorb(bytes));
 
     observe(Phase::Commitments);
-    hooks.witness(&system.circuit, &mut values);
     let blinds = random_vector(&mut rng, system.layout.witness.len());
-    let mut witness = ColumnSet::lay_out(&system.circuit, &system.layout, Group::Witness, &values, blinds);
+    let mut witness = ColumnSet::lay_out(&system.circuit, &system.layout, Group::Witness, values, blinds);
     hooks.columns(&mut witness);
-    let masks = Masks::new(system, keys.lagrange.len(), &mut rng);
+    let mut masks = Masks::new(system, keys.lagrange.len(), &mut rng);
     let mut commitments = committer.commit_small(&witness.columns(), &witness.blinds);
     hooks.commitments(&mut commitments);
     let mask_commitments = masks.commit(committer, keys);
     for point in commitments.iter().chain(&mask_commitments.rounds).chain(&mask_commitments.gates) {
         transcript.point(point)?;
     }
+    hooks.masks(&mut masks);
+    if hooks.early_challenge() {
+        transcript.challenge();
+    }
     transcript.point(&mask_commitments.rows)?;
 
-    let mut party = ProverParty::new(system, &values, &masks, &mut transcript, hooks, observe);
+    let mut party = ProverParty::new(system, values, &masks, &mut transcript, hooks, observe);
     system.reduce(&mut party)?;
     let (masked, mut gates, mut forms) = party.finish();
     hooks.forms(&mut forms);
 
     observe(Phase::Opening);
     let challenge = transcript.challenge();
-    let combined = combine(&forms, challenge, &masked, &system.circuit, &system.layout, &values);
+    let combined = combine(&forms, challenge, &masked, &system.circuit, &system.layout, values);
     let columns = Columns { sets: vec![job.weights, job.input, job.output, &witness] };
     let closing =
         Closing { system, keys, committer, columns: &columns, masks: &masks, combined: &combined };

@@ -1,4 +1,5 @@
 //! The protocol end to end: honest runs, degenerate shapes, and a prover that cheats.
 
+mod cheating;
 mod honest;
 mod models;
