@@ -17,6 +17,7 @@ mod key;
 mod lookup;
 mod opening;
 mod prove;
+pub mod stages;
 mod witness;
 
 #[cfg(test)]

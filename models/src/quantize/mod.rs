@@ -28,6 +28,7 @@ use calibrate::{Calibration, Extent};
 use gemm::RealGemm;
 use provenn_circuits::layers::{Activation, Function, Gemm, Layer, Requantize, Reshape};
 use provenn_circuits::model::{LayerList, Node, Range, Scale, TableBits};
+use provenn_circuits::system::choose_tables;
 use rayon::prelude::*;
 
 /// Weight bits that the automatic choice tries, in order.
@@ -109,14 +110,8 @@ pub fn quantize(
         Some(bits) => with_weight_bits(model, &calibration, options, bits)?,
         None => search(model, &calibration, samples, options)?,
     };
-    quantized.layers = choose_tables(quantized.layers);
-    quantized.layers.values()?;
+    quantized.layers = choose_tables(&quantized.layers)?;
     Ok(quantized)
-}
-
-/// Sets the table sizes, the last step of a quantization.
-fn choose_tables(layers: LayerList) -> LayerList {
-    LayerList { tables: TableBits { limb: 8, direct: 12 }, ..layers }
 }
 
 /// The automatic choice of weight bits: see [`QuantizeOptions::weight_bits`].

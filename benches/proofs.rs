@@ -1,0 +1,48 @@
+//! The steps of a proof, and whole proofs of the bundled model.
+#![allow(missing_docs, reason = "criterion's macros generate undocumented functions")]
+
+mod models;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use provenn_circuits::products::MIN_K;
+use provenn_prover::stages::{Reduction, products};
+use provenn_prover::{ProveOptions, ProvingKey};
+use provenn_verifier::VerifyingKey;
+use std::hint::black_box;
+
+/// LogUp-GKR over the look-ups of one rectifier layer.
+fn lookups(c: &mut Criterion) {
+    let mut group = c.benchmark_group("logup_gkr");
+    for len in [1 << 10, 1 << 12, 1 << 14] {
+        let (key, input) = models::rectifier(len);
+        let reduction = Reduction::new(&key, &input).expect("a valid input");
+        group.throughput(Throughput::Elements(reduction.leaves() as u64));
+        group.bench_function(format!("{}_leaves", reduction.leaves()), |b| b.iter(|| black_box(reduction.run())));
+    }
+    group.finish();
+}
+
+/// The halo2 proof of the hidden products.
+fn halo2(c: &mut Criterion) {
+    products(MIN_K).expect("halo2 proves true products");
+    c.bench_function("halo2_products", |b| b.iter(|| black_box(products(MIN_K))));
+}
+
+/// The bundled model: from key and input to proof bytes, and from key and proof bytes to the verdict.
+fn digits(c: &mut Criterion) {
+    let (key, input) = models::digits();
+    let mut group = c.benchmark_group("digits_mlp");
+    group.sample_size(20);
+    group.bench_function("prove", |b| b.iter(|| black_box(key.prove(&input, ProveOptions::default()))));
+    let proof = key.prove(&input, ProveOptions::default()).expect("a valid input").bytes;
+    let verifying_key = key.verifying_key().expect("a small key");
+    let verifier = VerifyingKey::from_bytes(&verifying_key).expect("the key proof is true");
+    group.bench_function("verify", |b| b.iter(|| black_box(verifier.verify(&proof, b""))));
+    group.bench_function("load_verifying_key", |b| b.iter(|| black_box(VerifyingKey::from_bytes(&verifying_key))));
+    let bytes = key.to_bytes().expect("a small key");
+    group.bench_function("load_proving_key", |b| b.iter(|| black_box(ProvingKey::from_bytes(&bytes))));
+    group.finish();
+}
+
+criterion_group!(benches, lookups, halo2, digits);
+criterion_main!(benches);

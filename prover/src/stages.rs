@@ -1,0 +1,66 @@
+//! Single steps of a proof, for benchmarks: nothing here makes a proof that anybody accepts.
+
+use crate::error::ProverError;
+use crate::hidden::{Halo2Randomness, Masks, ProverParty, fresh_rng, prove_products};
+use crate::hooks::Honest;
+use crate::key::ProvingKey;
+use crate::witness::{Witness, assign};
+use provenn_algebra::Fp;
+use provenn_algebra::transcript::ProverTranscript;
+use provenn_circuits::Modes;
+use provenn_circuits::forms::GATE_COLUMNS;
+use provenn_circuits::products::usable_rows;
+use provenn_circuits::system::System;
+
+/// The reduction of one inference: all rounds of the look-ups and of the bilinear sum-check.
+pub struct Reduction<'k> {
+    system: &'k System,
+    values: Witness<'k>,
+    masks: Masks,
+}
+
+impl<'k> Reduction<'k> {
+    /// Computes the witness of an inference.
+    ///
+    /// # Errors
+    /// [`ProverError`] if the input is not what the model declares.
+    pub fn new(key: &'k ProvingKey, input: &'k [i64]) -> Result<Reduction<'k>, ProverError> {
+        let system = key.shape().inference(Modes::PUBLIC);
+        let values = assign(&system.circuit, key.parameters(), Some(input))?;
+        let masks = Masks::new(system, 1 << key.shape().k, &mut fresh_rng()?);
+        Ok(Reduction { system, values, masks })
+    }
+
+    /// Leaves of the fraction tree, padding included.
+    pub fn leaves(&self) -> usize {
+        self.system.counts().leaves
+    }
+
+    /// Runs every round with a transcript of its own; returns the number of forms that are left to open.
+    ///
+    /// # Errors
+    /// [`ProverError::Unlucky`] with negligible probability.
+    pub fn run(&self) -> Result<usize, ProverError> {
+        let mut transcript = ProverTranscript::new();
+        let (mut hooks, mut observe) = (Honest, |_| {});
+        let mut party =
+            ProverParty::new(self.system, &self.values, &self.masks, &mut transcript, &mut hooks, &mut observe);
+        self.system.reduce(&mut party)?;
+        let (_, _, forms) = party.finish();
+        Ok(forms.len())
+    }
+}
+
+/// The halo2 proof of a circuit of size `k` whose usable rows are all taken, with its check against the replayed randomness;
+/// returns its bytes.
+///
+/// # Errors
+/// [`ProverError::Halo2`] if halo2 fails.
+pub fn products(k: u32) -> Result<Vec<u8>, ProverError> {
+    let rows: Vec<[Fp; GATE_COLUMNS]> = (0..usable_rows(k) as u64)
+        .map(|r| [r, r + 1, r + 2, r + 3, r * (r + 3) + (r + 1) * (r + 2), (r + 2) * (r + 3)].map(Fp::from))
+        .collect();
+    let mut transcript = ProverTranscript::new();
+    prove_products(k, &rows, Halo2Randomness::draw()?, &mut transcript)?;
+    Ok(transcript.finish())
+}
