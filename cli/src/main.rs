@@ -1,2 +1,58 @@
-//! placeholder
-fn main() {}
+//! The `provenn` command.
+
+mod args;
+mod commands;
+mod failure;
+mod files;
+mod output;
+mod progress;
+
+use args::Cli;
+use clap::Parser;
+use failure::Failure;
+use output::{Report, Verdict};
+use progress::Progress;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if !error.use_stderr() => {
+            output::print(&error.render().to_string());
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            let json = std::env::args_os().any(|argument| argument == "--json");
+            return fail(&Failure::from(error), json);
+        }
+    };
+    match start(&cli) {
+        Ok(report) => {
+            output::print(&if cli.json { format!("{}\n", report.json) } else { report.text });
+            match report.verdict {
+                Verdict::Good => ExitCode::SUCCESS,
+                Verdict::Rejected => ExitCode::from(1),
+            }
+        }
+        Err(failure) => fail(&failure, cli.json),
+    }
+}
+
+fn start(cli: &Cli) -> Result<Report, Failure> {
+    if let Some(threads) = cli.threads {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.into())
+            .build_global()
+            .map_err(|error| Failure::Threads { threads, reason: error.to_string() })?;
+    }
+    commands::dispatch(&cli.command, &Progress::new(cli.quiet))
+}
+
+fn fail(failure: &Failure, json: bool) -> ExitCode {
+    let (cause, hint) = (output::one_line(&failure.to_string()), failure.hint());
+    if json {
+        output::print(&format!("{}\n", serde_json::json!({ "error": cause, "hint": hint })));
+    }
+    eprintln!("error: {cause}\nhint: {hint}");
+    ExitCode::from(2)
+}

@@ -1,0 +1,26 @@
+//! One file per command.
+
+mod commit;
+mod demo;
+mod inspect;
+mod open;
+mod prove;
+mod run;
+mod verify;
+
+use crate::args::Command;
+use crate::failure::Failure;
+use crate::output::Report;
+use crate::progress::Progress;
+
+pub(crate) fn dispatch(command: &Command, progress: &Progress) -> Result<Report, Failure> {
+    match command {
+        Command::Commit(args) => commit::run(args, progress),
+        Command::Prove(args) => prove::run(args, progress),
+        Command::Verify(args) => verify::run(args),
+        Command::Run(args) => run::run(args),
+        Command::Open(args) => open::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Demo(args) => demo::run(args, progress),
+    }
+}

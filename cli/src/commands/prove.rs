@@ -1,0 +1,100 @@
+//! `provenn prove`: from a key and an input to a proof.
+
+use crate::args::{Prove, TensorPart};
+use crate::failure::Failure;
+use crate::files::{Access, Target, dataset, proving_key, renamed, write};
+use crate::output::{Lines, Report, bytes, duration, head_json, milliseconds, output_lines, peak_memory};
+use crate::progress::Progress;
+use provenn::{Modes, ProveOptions, Visibility};
+use serde_json::json;
+use std::path::PathBuf;
+use std::time::Instant;
+
+pub(crate) fn run(args: &Prove, progress: &Progress) -> Result<Report, Failure> {
+    let path = args.output.clone().unwrap_or_else(|| {
+        let name = args.input.file_name().map(PathBuf::from).unwrap_or_default();
+        renamed(&name, &["json", "npy", "npz"], "proof")
+    });
+    let opening_target = match args.hide.is_empty() {
+        true => None,
+        false => {
+            let beside = || renamed(&path, &["proof"], "opening");
+            let opening = args.opening.clone().unwrap_or_else(beside);
+            if opening == path {
+                return Err(Failure::Usage {
+                    cause: "the proof and the opening cannot be one file".to_string(),
+                    hint: "give another name with --opening".to_string(),
+                });
+            }
+            Some(Target::new(opening, Access::Private, args.force)?)
+        }
+    };
+    let target = Target::new(path, Access::Public, args.force)?;
+
+    let steps = progress.start("prove");
+    steps.step("loading the key");
+    let key = proving_key(&args.key)?;
+    let input = sample(args, key.input_len())?;
+    key.prepare();
+    let visibility = |part| match args.hide.contains(&part) {
+        true => Visibility::Committed,
+        false => Visibility::Public,
+    };
+    let modes = Modes { input: visibility(TensorPart::Input), output: visibility(TensorPart::Output) };
+    let options = ProveOptions { modes, context: args.context.as_bytes() };
+    let started = Instant::now();
+    let proof = key.prove_observed(&input, options, &mut |phase| steps.phase(phase))?;
+    let elapsed = started.elapsed();
+    let memory = peak_memory();
+    steps.step("writing");
+    let opening = opening_target.as_ref().zip(proof.opening.as_deref());
+    let mut files = vec![(&target, proof.bytes.as_slice())];
+    files.extend(opening);
+    write(&files)?;
+    drop(steps);
+
+    let mut lines = Lines::default();
+    output_lines(&mut lines, key.layers(), &proof.output);
+    if let Some((target, _)) = opening {
+        lines.line("opening", format!("{}, private", target.path().display()));
+    }
+    let memory_text = memory.map_or("unknown".to_string(), bytes);
+    lines.line(
+        "proof",
+        format!(
+            "{}: {}, peak memory {memory_text}, {}",
+            target.path().display(),
+            duration(elapsed),
+            bytes(proof.bytes.len() as u64)
+        ),
+    );
+    let (argmax, head) = head_json(key.layers(), &proof.output);
+    let json = json!({
+        "model_id": key.model_id().to_string(),
+        "prove_ms": milliseconds(elapsed),
+        "peak_rss_bytes": memory,
+        "proof": target.path().to_string_lossy(),
+        "proof_bytes": proof.bytes.len(),
+        "opening": opening.map(|(target, _)| target.path().to_string_lossy()),
+        "output": proof.output.reals,
+        "output_int": proof.output.integers,
+        "argmax": argmax,
+        "head": head,
+    });
+    Ok(Report::good(lines.finish(), json))
+}
+
+fn sample(args: &Prove, input_len: usize) -> Result<Vec<f32>, Failure> {
+    let path = || args.input.clone();
+    let mut samples = dataset(&args.input, input_len)?.samples;
+    let count = samples.len();
+    let index = match args.index {
+        None if count > 1 => return Err(Failure::Batch { path: path(), samples: count }),
+        index => index.unwrap_or(0),
+    };
+    if index < count {
+        Ok(samples.swap_remove(index))
+    } else {
+        Err(Failure::Index { path: path(), index, samples: count })
+    }
+}

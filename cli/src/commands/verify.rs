@@ -1,0 +1,98 @@
+//! `provenn verify`: from a key and a proof to a verdict.
+
+use crate::args::Verify;
+use crate::failure::Failure;
+use crate::files::{evidence, verifying_key};
+use crate::output::{
+    Lines, Report, Verdict, commitment, commitment_summary, duration, head_json, milliseconds, one_line,
+    output_lines, summary,
+};
+use provenn::{LayerList, Shown, Values, Verified, VerifyingKey};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+pub(crate) fn run(args: &Verify) -> Result<Report, Failure> {
+    let key = verifying_key(&args.key)?;
+    let proof = evidence(&args.proof, "proof")?;
+    let started = Instant::now();
+    let pinned = match args.model_id {
+        Some(expected) if expected != key.model_id() => {
+            Err(format!("the key is of model {}, expected model {expected}", key.model_id()))
+        }
+        _ => Ok(()),
+    };
+    let verdict = pinned.and_then(|()| {
+        let proof = proof.map_err(|rejection| rejection.to_string())?;
+        key.verify(&proof, args.context.as_bytes()).map_err(|rejection| rejection.to_string())
+    });
+    let elapsed = started.elapsed();
+    Ok(match verdict {
+        Ok(verified) => accepted(&key, verified, elapsed),
+        Err(reason) => rejected(&key, &reason, elapsed),
+    })
+}
+
+fn accepted(key: &VerifyingKey, verified: Verified, elapsed: Duration) -> Report {
+    let layers = key.layers();
+    let mut lines = Lines::default();
+    lines.line("model ID", verified.model_id);
+    if !verified.context.is_empty() {
+        lines.line("context", format!("{:?}", String::from_utf8_lossy(&verified.context)));
+    }
+    let mut json = json!({
+        "accepted": true,
+        "reason": null,
+        "model_id": verified.model_id.to_string(),
+        "verify_ms": milliseconds(elapsed),
+        "context": String::from_utf8_lossy(&verified.context),
+    });
+    let input = tensor(&mut json, "input", verified.input, layers, Values::input);
+    match &input {
+        Ok(values) => lines.line("input", summary(&values.reals)),
+        Err(points) => lines.line("input", commitment_summary(points)),
+    };
+    let output = tensor(&mut json, "output", verified.output, layers, Values::output);
+    match &output {
+        Ok(values) => {
+            output_lines(&mut lines, layers, values);
+            (json["argmax"], json["head"]) = head_json(layers, values);
+        }
+        Err(points) => {
+            lines.line("output", commitment_summary(points));
+        }
+    }
+    lines.text(&format!("ACCEPTED in {}\n", duration(elapsed)));
+    Report::good(lines.finish(), json)
+}
+
+/// Puts a tensor into the JSON object: its values, or its commitment, which is then the error.
+fn tensor(
+    json: &mut Value,
+    name: &str,
+    shown: Shown,
+    layers: &LayerList,
+    values: fn(&LayerList, Vec<i64>) -> Values,
+) -> Result<Values, Vec<String>> {
+    let points = commitment(&shown);
+    let values = shown.values().map(|integers| values(layers, integers.to_vec()));
+    json[name] = json!(values.as_ref().map(|v| &v.reals));
+    json[format!("{name}_int")] = json!(values.as_ref().map(|v| &v.integers));
+    json[format!("{name}_commitment")] = json!(points);
+    values.ok_or(points.unwrap_or_default())
+}
+
+fn rejected(key: &VerifyingKey, reason: &str, elapsed: Duration) -> Report {
+    let reason = one_line(reason);
+    let text =
+        Lines::default().line("model ID", key.model_id()).text(&format!("REJECTED: {reason}\n")).finish();
+    let json = json!({
+        "accepted": false,
+        "reason": reason,
+        "model_id": key.model_id().to_string(),
+        "verify_ms": milliseconds(elapsed),
+        "input": null,
+        "output": null,
+        "output_int": null,
+    });
+    Report { text, json, verdict: Verdict::Rejected }
+}

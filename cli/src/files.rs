@@ -1,0 +1,185 @@
+//! Files: read within limits, written completely or not at all.
+
+use crate::failure::{At, Failure};
+use provenn::{Dataset, ModelError, ProvingKey, Rejection, VerifyingKey};
+use provenn_circuits::artifact::{ArtifactError, MAX_KEY_BYTES, MAX_PROOF_BYTES, MAX_PROVING_KEY_BYTES};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use tempfile::{Builder, NamedTempFile};
+
+/// Largest ONNX or data file that is read, in bytes.
+pub(crate) const MAX_MODEL_BYTES: u64 = 1 << 31;
+
+/// Reads a file of at most `limit` bytes.
+pub(crate) fn read(path: &Path, what: &'static str, limit: u64) -> Result<Vec<u8>, Failure> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => Failure::Missing { path: path.to_path_buf() },
+        io::ErrorKind::IsADirectory => Failure::Directory { path: path.to_path_buf() },
+        _ => Failure::Read { path: path.to_path_buf(), source },
+    };
+    let too_large = |actual| Failure::TooLarge { path: path.to_path_buf(), what, limit, actual };
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(Failure::Directory { path: path.to_path_buf() });
+    }
+    if metadata.len() > limit {
+        return Err(too_large(metadata.len()));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+    // A pipe does not tell its length.
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > limit { Err(too_large(bytes.len() as u64)) } else { Ok(bytes) }
+}
+
+/// Loads a proving key.
+pub(crate) fn proving_key(path: &Path) -> Result<ProvingKey, Failure> {
+    ProvingKey::from_bytes(&read(path, "a proving key", MAX_PROVING_KEY_BYTES as u64)?).at(path)
+}
+
+/// Loads a verifying key and checks its key proof.
+pub(crate) fn verifying_key(path: &Path) -> Result<VerifyingKey, Failure> {
+    VerifyingKey::from_bytes(&read(path, "a verifying key", MAX_KEY_BYTES as u64)?).at(path)
+}
+
+/// Reads a proof or an opening: one that is too large is rejected, not read.
+pub(crate) fn evidence(path: &Path, kind: &'static str) -> Result<Result<Vec<u8>, Rejection>, Failure> {
+    match read(path, kind, MAX_PROOF_BYTES as u64) {
+        Ok(bytes) => Ok(Ok(bytes)),
+        Err(Failure::TooLarge { actual, .. }) => Ok(Err(Rejection::Artifact(ArtifactError::TooLarge {
+            kind,
+            limit: MAX_PROOF_BYTES,
+            actual: usize::try_from(actual).unwrap_or(usize::MAX),
+        }))),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Loads samples of `input_len` entries each.
+pub(crate) fn dataset(path: &Path, input_len: usize) -> Result<Dataset, Failure> {
+    let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    let parse = match extension.as_str() {
+        "json" => Dataset::from_json_bytes,
+        "npy" => Dataset::from_npy_bytes,
+        "npz" => Dataset::from_npz_bytes,
+        _ => {
+            return Err(
+                provenn::Error::from(ModelError::DataFormat { path: path.display().to_string() }).into()
+            );
+        }
+    };
+    parse(&read(path, "a data file", MAX_MODEL_BYTES)?, input_len).at(path)
+}
+
+/// `path` with `extension` instead of any of `known`.
+pub(crate) fn renamed(path: &Path, known: &[&str], extension: &str) -> PathBuf {
+    let known = path.extension().is_some_and(|e| known.iter().any(|k| e == *k));
+    let mut name: OsString = if known { path.with_extension("") } else { path.to_path_buf() }.into();
+    name.push(".");
+    name.push(extension);
+    name.into()
+}
+
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Its owner.
+    Private,
+    /// Whom the system's default says.
+    Public,
+}
+
+/// A file to be written at the end of a command.
+#[derive(Debug)]
+pub(crate) struct Target {
+    path: PathBuf,
+    directory: PathBuf,
+    access: Access,
+    force: bool,
+}
+
+impl Target {
+    /// Checks that the file can be written, before any long work.
+    pub(crate) fn new(path: PathBuf, access: Access, force: bool) -> Result<Target, Failure> {
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+            _ => PathBuf::from("."),
+        };
+        let target = Target { path, directory, access, force };
+        match fs::symlink_metadata(&target.path) {
+            Ok(found) if found.is_dir() => return Err(Failure::Directory { path: target.path }),
+            Ok(_) if !force => return Err(Failure::Exists { path: target.path }),
+            _ => {}
+        }
+        target.temporary()?;
+        Ok(target)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn failed(&self, source: io::Error) -> Failure {
+        Failure::Write { path: self.path.clone(), source }
+    }
+
+    /// An empty file in the same directory, removed when dropped.
+    fn temporary(&self) -> Result<NamedTempFile, Failure> {
+        let mut builder = Builder::new();
+        builder.prefix(".provenn-");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = match self.access {
+                Access::Private => 0o600,
+                Access::Public => 0o666,
+            };
+            builder.permissions(fs::Permissions::from_mode(mode));
+        }
+        // The error of the system alone: the name of the temporary file says nothing to people.
+        builder.tempfile_in(&self.directory).map_err(|error| self.failed(error.kind().into()))
+    }
+
+    fn prepared(&self, bytes: &[u8]) -> Result<NamedTempFile, Failure> {
+        let mut file = self.temporary()?;
+        file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(|error| self.failed(error))?;
+        Ok(file)
+    }
+
+    fn publish(&self, file: NamedTempFile) -> Result<(), Failure> {
+        let result = if self.force { file.persist(&self.path) } else { file.persist_noclobber(&self.path) };
+        result.map(|_| ()).map_err(|error| match error.error.kind() {
+            io::ErrorKind::AlreadyExists => Failure::Exists { path: self.path.clone() },
+            _ => self.failed(error.error),
+        })
+    }
+
+    fn sync_directory(&self) {
+        // Not every file system can: the files themselves are complete.
+        if let Ok(directory) = File::open(&self.directory) {
+            let _ = directory.sync_all();
+        }
+    }
+}
+
+/// Writes all files, or none.
+pub(crate) fn write(files: &[(&Target, &[u8])]) -> Result<(), Failure> {
+    let prepared = files
+        .iter()
+        .map(|(target, bytes)| Ok((*target, target.prepared(bytes)?)))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let mut published: Vec<&Target> = Vec::new();
+    for (target, file) in prepared {
+        if let Err(failure) = target.publish(file) {
+            for done in published.iter().filter(|done| !done.force) {
+                let _ = fs::remove_file(&done.path);
+            }
+            return Err(failure);
+        }
+        published.push(target);
+    }
+    published.iter().for_each(|target| target.sync_directory());
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! The `provenn` command, run as its users run it.
+
+mod common;
+mod files;
+mod forgeries;
+mod inspect;
+mod journey;
+mod refusals;
