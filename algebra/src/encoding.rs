@@ -43,7 +43,7 @@ pub fn decompress(bytes: &[[u8; 32]]) -> Result<Vec<EqAffine>, EncodingError> {
 
 fn decode(bytes: &[u8; 32], index: usize) -> Result<EqAffine, EncodingError> {
     let point: Option<EqAffine> = EqAffine::from_bytes(bytes).into();
-    let point = point.ok_or(EncodingError::NotAPoint { index })?;
+    let point = point.filter(|point| point.to_bytes() == *bytes).ok_or(EncodingError::NotAPoint { index })?;
     if bool::from(point.is_identity()) { Err(EncodingError::Identity { index }) } else { Ok(point) }
 }
 

@@ -158,9 +158,7 @@ pub fn encode<T: Encode>(kind: Kind, content: &T) -> Result<Vec<u8>, ArtifactErr
     let mut bytes = MAGIC.to_vec();
     bytes.extend_from_slice(&kind.tag().to_le_bytes());
     bytes.extend_from_slice(&VERSION.to_le_bytes());
-    let content = bincode::encode_to_vec(content, config::<MAX_PROVING_KEY_BYTES>())
-        .map_err(|error| ArtifactError::Malformed { kind: kind.name(), reason: error.to_string() })?;
-    bytes.extend(content);
+    bytes.extend(canonical(content));
     check_size(kind, bytes.len())?;
     Ok(bytes)
 }
@@ -175,6 +173,12 @@ fn check_size(kind: Kind, actual: usize) -> Result<(), ArtifactError> {
         return Err(ArtifactError::TooLarge { kind: kind.name(), limit, actual });
     }
     Ok(())
+}
+
+/// The canonical encoding of a part of an artifact.
+fn canonical<T: Encode>(part: &T) -> Vec<u8> {
+    bincode::encode_to_vec(part, bincode::config::standard().with_fixed_int_encoding())
+        .expect("derived encodings into a vector cannot fail")
 }
 
 /// Decodes an artifact of a kind. Borrows byte strings from `bytes` instead of allocating by their claimed lengths.
@@ -208,9 +212,7 @@ where
     if read < body.len() {
         return Err(ArtifactError::Trailing { kind: kind.name(), extra: body.len() - read });
     }
-    let again = bincode::encode_to_vec(&content, config::<MAX_PROVING_KEY_BYTES>())
-        .map_err(|error| ArtifactError::Malformed { kind: kind.name(), reason: error.to_string() })?;
-    if again != body {
+    if canonical(&content) != body {
         return Err(ArtifactError::Malformed {
             kind: kind.name(),
             reason: "the encoding is not canonical".to_string(),
@@ -233,7 +235,7 @@ pub struct Core {
 impl Core {
     /// The model ID: BLAKE2b-256 of the canonical encoding.
     pub fn model_id(&self) -> ModelId {
-        let bytes = bincode::encode_to_vec(self, config::<MAX_PROVING_KEY_BYTES>()).unwrap_or_default();
+        let bytes = canonical(self);
         let hash = Params::new().hash_length(32).personal(b"Provenn-model-v1").hash(&bytes);
         let mut id = [0; 32];
         id.copy_from_slice(hash.as_bytes());
@@ -377,7 +379,7 @@ impl Statement<'_> {
                 absorb(context);
                 absorb(&[modes.index() as u8]);
                 for (format, value) in [(input_format, input), (output_format, output)] {
-                    absorb(&bincode::encode_to_vec(format, config::<MAX_PROOF_BYTES>()).unwrap_or_default());
+                    absorb(&canonical(format));
                     absorb(value);
                 }
             }

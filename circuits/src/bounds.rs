@@ -4,13 +4,16 @@
 //! modulus, for every assignment that the other constraints allow. Both sides of the protocol run
 //! [`check`] on every circuit before they use it (docs, "The protocol as built", section "Ranges").
 
-use crate::circuit::{Circuit, Expr, Role, TensorId, View};
+use crate::circuit::{Circuit, Expr, Role, Tensor, TensorId, View};
 use crate::error::CircuitError;
 use crate::model::Range;
 
 /// Every expression and every sum of products stays below `2^WRAP_BITS` in absolute value. The field has 254 bits; the
 /// tighter limit keeps the check itself inside checked 128-bit arithmetic.
 pub const WRAP_BITS: u32 = 120;
+
+/// Largest tensor that may be bounded piece by piece, entry by entry.
+const MAX_PARTIAL: usize = 1 << 20;
 
 const LIMIT: i128 = 1 << WRAP_BITS;
 
@@ -39,13 +42,18 @@ fn multiply(a: Interval, b: Interval) -> Interval {
     bounded(*products.iter().min()?, *products.iter().max()?)
 }
 
-/// Interval of an expression over the declared ranges of its tensors, leaving out term `skip`. A view may read 0
-/// outside the tensor.
-fn expression(circuit: &Circuit, expr: &Expr, skip: Option<usize>) -> Interval {
+/// Interval of an expression on a box over the declared ranges of its tensors, leaving out term `skip`. A view that
+/// leaves its tensor reads 0 there.
+fn expression(circuit: &Circuit, expr: &Expr, extents: &[usize], skip: Option<usize>) -> Interval {
     let constant = Some((i128::from(expr.constant), i128::from(expr.constant)));
     expr.terms.iter().enumerate().filter(|(t, _)| Some(*t) != skip).fold(constant, |sum, (_, (c, view))| {
-        let range = circuit.tensors[view.tensor].range;
-        let values = (i128::from(range.lo.min(0)), i128::from(range.hi.max(0)));
+        let Tensor { range, shape, .. } = &circuit.tensors[view.tensor];
+        let (lo, hi) = if view.stays_inside(extents, shape) {
+            (range.lo, range.hi)
+        } else {
+            (range.lo.min(0), range.hi.max(0))
+        };
+        let values = (i128::from(lo), i128::from(hi));
         add(sum, scale(Some(values), i128::from(*c)))
     })
 }
@@ -77,6 +85,9 @@ fn well_formed(circuit: &Circuit) -> Result<(), CircuitError> {
             let Some(tensor) = circuit.tensors.get(view.tensor) else {
                 return fail("a view names a tensor that does not exist");
             };
+            if matches!(tensor.role, Role::Multiplicity(_)) {
+                return fail("a view reads multiplicities, which nothing bounds");
+            }
             if tensor.shape.len() != view.axes.len() {
                 return fail("a view has not one map per axis");
             }
@@ -117,15 +128,16 @@ fn well_formed(circuit: &Circuit) -> Result<(), CircuitError> {
 
 fn no_wrapping(circuit: &Circuit) -> Result<(), CircuitError> {
     for (l, linear) in circuit.linears.iter().enumerate() {
-        expression(circuit, &linear.expr, None).ok_or_else(|| wraps(format!("linear constraint {l}")))?;
+        expression(circuit, &linear.expr, &linear.extents, None).ok_or_else(|| wraps(format!("linear constraint {l}")))?;
     }
     for l in 0..circuit.contracts.len() {
-        let left = expression(circuit, &circuit.contracts[l].expr, None);
+        let contract = &circuit.contracts[l];
+        let left = expression(circuit, &contract.expr, &contract.left_extents(), None);
         left.and(products(circuit, l)).ok_or_else(|| wraps(format!("contract {l}")))?;
     }
     for (l, lookup) in circuit.lookups.iter().enumerate() {
         for expr in &lookup.exprs {
-            expression(circuit, expr, None).ok_or_else(|| wraps(format!("look-up {l}")))?;
+            expression(circuit, expr, &lookup.extents, None).ok_or_else(|| wraps(format!("look-up {l}")))?;
         }
     }
     Ok(())
@@ -134,13 +146,13 @@ fn no_wrapping(circuit: &Circuit) -> Result<(), CircuitError> {
 /// Interval of the right side of a contract; `None` if even the sum of absolute values may leave the limit.
 fn products(circuit: &Circuit, l: usize) -> Interval {
     let contract = &circuit.contracts[l];
-    let (a, c) = (expression(circuit, &contract.a, None), expression(circuit, &contract.c, None));
+    let a = expression(circuit, &contract.a, &contract.a_extents(), None);
+    let c = expression(circuit, &contract.c, &contract.c_extents(), None);
     let (lo, hi) = multiply(a, c)?;
     let terms = contract.k.iter().try_fold(1i128, |n, &d| n.checked_mul(d as i128))?;
     let magnitude = lo.abs().max(hi.abs()).checked_mul(terms)?;
     bounded(-magnitude, magnitude)?;
-    // Padding of a view reads 0, so a product may be 0 whatever the ranges say.
-    bounded(lo.min(0).checked_mul(terms)?, hi.max(0).checked_mul(terms)?)
+    bounded(lo.checked_mul(terms)?, hi.checked_mul(terms)?)
 }
 
 /// One way to bound a tensor: the tensors that must be bounded first, and what then follows.
@@ -170,7 +182,7 @@ fn rules<'c>(
             continue;
         }
         // coefficient * x + rest = value.
-        let rest = expression(circuit, expr, Some(t));
+        let rest = expression(circuit, expr, extents, Some(t));
         let interval = scale(add(value, scale(rest, -1)), i128::from(*coefficient));
         into.push(Rule { view, extents: extents.to_vec(), needs, interval });
     }
@@ -202,6 +214,13 @@ fn all_bounded(circuit: &Circuit, weights_bounded: bool) -> Result<(), CircuitEr
             role => role.is_public(),
         })
         .collect();
+    let mut by_tensor: Vec<Vec<Rule<'_>>> = circuit.tensors.iter().map(|_| Vec::new()).collect();
+    for rule in all {
+        by_tensor[rule.view.tensor].push(rule);
+    }
+    let usable = |id: TensorId, done: &[bool]| -> Vec<&Rule<'_>> {
+        by_tensor[id].iter().filter(|rule| rule.needs.iter().all(|&need| done[need])).collect()
+    };
     // Each round bounds at least one more tensor or is the last.
     loop {
         let mut progress = false;
@@ -209,11 +228,7 @@ fn all_bounded(circuit: &Circuit, weights_bounded: bool) -> Result<(), CircuitEr
             if done[id] {
                 continue;
             }
-            let usable: Vec<&Rule<'_>> = all
-                .iter()
-                .filter(|rule| rule.view.tensor == id && rule.needs.iter().all(|&need| done[need]))
-                .collect();
-            if uncovered(&tensor.shape, tensor.range, &usable).is_none() {
+            if uncovered(&tensor.shape, tensor.range, &usable(id, &done)).is_none() {
                 done[id] = true;
                 progress = true;
             }
@@ -225,12 +240,8 @@ fn all_bounded(circuit: &Circuit, weights_bounded: bool) -> Result<(), CircuitEr
     match done.iter().position(|done| !done) {
         None => Ok(()),
         Some(id) => {
-            let usable: Vec<&Rule<'_>> = all
-                .iter()
-                .filter(|rule| rule.view.tensor == id && rule.needs.iter().all(|&need| done[need]))
-                .collect();
             let tensor = &circuit.tensors[id];
-            let entry = uncovered(&tensor.shape, tensor.range, &usable).unwrap_or(0);
+            let entry = uncovered(&tensor.shape, tensor.range, &usable(id, &done)).unwrap_or(0);
             Err(CircuitError::Unbounded { tensor: id, entry })
         }
     }
@@ -240,16 +251,12 @@ fn all_bounded(circuit: &Circuit, weights_bounded: bool) -> Result<(), CircuitEr
 fn uncovered(shape: &[usize], declared: Range, rules: &[&Rule<'_>]) -> Option<usize> {
     let len: usize = shape.iter().product();
     let (declared_lo, declared_hi) = (i128::from(declared.lo), i128::from(declared.hi));
-    let whole = |rule: &Rule<'_>| {
-        rule.extents == shape
-            && *rule.view == View::axes(rule.view.tensor, &(0..shape.len()).collect::<Vec<_>>())
-    };
     let mut lo_of_all = i128::MIN;
     let mut hi_of_all = i128::MAX;
     let mut partial = Vec::new();
     for rule in rules {
         let Some((lo, hi)) = rule.interval else { continue };
-        if whole(rule) {
+        if rule.view.is_bijective(&rule.extents, shape) {
             lo_of_all = lo_of_all.max(lo);
             hi_of_all = hi_of_all.min(hi);
         } else {
@@ -258,6 +265,9 @@ fn uncovered(shape: &[usize], declared: Range, rules: &[&Rule<'_>]) -> Option<us
     }
     if lo_of_all >= declared_lo && hi_of_all <= declared_hi {
         return None;
+    }
+    if partial.is_empty() || len > MAX_PARTIAL {
+        return Some(0);
     }
     let mut bounds = vec![(lo_of_all, hi_of_all); len];
     for (rule, lo, hi) in partial {

@@ -381,6 +381,34 @@ impl Expr {
 }
 
 impl View {
+    /// Whether every index of the box reads inside the tensor.
+    pub fn stays_inside(&self, extents: &[usize], shape: &[usize]) -> bool {
+        self.axes.iter().zip(shape).all(|(map, &extent)| {
+            let mut ends = (i128::from(map.offset), i128::from(map.offset));
+            for &(index, stride) in &map.terms {
+                let reach = i128::from(stride) * (extents[index] as i128 - 1);
+                ends = (ends.0 + reach.min(0), ends.1 + reach.max(0));
+            }
+            ends.0 >= 0 && ends.1 < extent as i128
+        })
+    }
+
+    /// Whether the view plainly reads every entry exactly once: each axis is one view index, or split row-major over
+    /// several, and no index is left over. (A view may be bijective without being recognised here.)
+    pub fn is_bijective(&self, extents: &[usize], shape: &[usize]) -> bool {
+        let used: usize = self.axes.iter().map(|map| map.terms.len()).sum();
+        used == extents.len()
+            && self.axes.iter().zip(shape).all(|(map, &extent)| {
+                let mut size = 1;
+                let row_major = map.terms.iter().rev().all(|&(index, stride)| {
+                    let expected = stride == size;
+                    size *= extents[index] as i64;
+                    expected
+                });
+                map.offset == 0 && row_major && size == extent as i64
+            })
+    }
+
     /// Calls `visit(first, count, start, step)` for every run of the innermost index whose entries lie inside the
     /// tensor: box positions `first..first+count` read tensor entries `start, start+step, ..`.
     pub fn for_each_run(&self, extents: &[usize], shape: &[usize], mut visit: impl FnMut(usize, usize, i64, i64)) {
@@ -533,6 +561,18 @@ mod tests {
             let expected: Vec<i64> =
                 naive(&view, &extents, &shape, &values).iter().map(|v| 3 * v + 1).collect();
             prop_assert_eq!(got, expected);
+        }
+
+        #[test]
+        fn views_that_stay_inside_or_are_bijective_do((view, extents, shape) in any_view()) {
+            let len: usize = shape.iter().product();
+            let ones = naive(&view, &extents, &shape, &vec![1; len]);
+            prop_assert_eq!(view.stays_inside(&extents, &shape), ones.iter().all(|&one| one == 1));
+            if view.is_bijective(&extents, &shape) {
+                let mut read = naive(&view, &extents, &shape, &(0..len as i64).collect::<Vec<_>>());
+                read.sort_unstable();
+                prop_assert_eq!(read, (0..len as i64).collect::<Vec<_>>());
+            }
         }
 
         #[test]

@@ -104,22 +104,16 @@ fn padded_len(shape: &[usize]) -> usize {
     shape.iter().map(|d| d.next_power_of_two()).product()
 }
 
-/// All orders of `0..len`, the declaration order first, lexicographically.
-fn orders(len: usize) -> Vec<Vec<usize>> {
-    let mut all = vec![vec![]];
-    for _ in 0..len {
-        all = all
-            .iter()
-            .flat_map(|prefix: &Vec<usize>| {
-                (0..len).filter(|axis| !prefix.contains(axis)).map(|axis| {
-                    let mut next = prefix.clone();
-                    next.push(axis);
-                    next
-                })
-            })
-            .collect();
-    }
-    all
+/// One order of `0..axes` for every choice of a straddling axis and of the set of axes below it: no other order needs
+/// fewer columns, because only those two decide.
+fn orders(axes: usize) -> impl Iterator<Item = Vec<usize>> {
+    (0..axes).flat_map(move |straddle| {
+        (0..1usize << axes).filter(move |set| (set >> straddle) & 1 == 0).map(move |set| {
+            let (low, high): (Vec<usize>, Vec<usize>) =
+                (0..axes).filter(|&axis| axis != straddle).partition(|axis| (set >> axis) & 1 == 1);
+            [&high[..], &[straddle], &low].concat()
+        })
+    })
 }
 
 fn best_order(tensor: &Tensor, nu: usize) -> Vec<usize> {
@@ -129,8 +123,7 @@ fn best_order(tensor: &Tensor, nu: usize) -> Vec<usize> {
         return row_major;
     }
     orders(tensor.shape.len())
-        .into_iter()
-        .min_by_key(|order| split(order, &tensor.shape, nu).columns(&tensor.shape))
+        .min_by_key(|order| (split(order, &tensor.shape, nu).columns(&tensor.shape), order.clone()))
         .unwrap_or(row_major)
 }
 
@@ -415,6 +408,30 @@ mod tests {
         let layout = Layout::new(&circuit(&[vec![128, 784]]), 256);
         assert_eq!(layout.columns(), 392);
         assert_eq!(layout.placements[0].as_ref().map(|p| p.order.clone()), Some(vec![1, 0]));
+    }
+
+    #[test]
+    fn no_order_needs_fewer_columns_than_the_chosen_one() {
+        // Against all permutations (Heap's algorithm).
+        fn permutations(k: usize, order: &mut Vec<usize>, visit: &mut impl FnMut(&[usize])) {
+            if k <= 1 {
+                return visit(order);
+            }
+            for i in 0..k {
+                permutations(k - 1, order, visit);
+                order.swap(if k % 2 == 0 { i } else { 0 }, k - 1);
+            }
+        }
+        for shape in [vec![5, 9, 3, 17], vec![33, 2, 31, 3], vec![1, 64, 5, 7], vec![100, 100], vec![3, 3, 3, 3, 3]] {
+            for nu in 5..9 {
+                let mut least = usize::MAX;
+                permutations(shape.len(), &mut (0..shape.len()).collect(), &mut |order| {
+                    least = least.min(split(order, &shape, nu).columns(&shape));
+                });
+                let tensor = &circuit(&[shape.clone()]).tensors[0];
+                assert_eq!(split(&best_order(tensor, nu), &shape, nu).columns(&shape), least);
+            }
+        }
     }
 
     #[test]

@@ -343,6 +343,7 @@ impl Builder<'_> {
 
     fn finish(mut self, weights_bounded: bool) -> Result<Circuit, CircuitError> {
         widen_clamps(&mut self.circuit);
+        check_tables(&self.circuit)?;
         // Multiplicities come last, so that adding a layer moves no other tensor.
         for table in 0..self.circuit.tables.len() {
             let sites: usize = self
@@ -356,9 +357,47 @@ impl Builder<'_> {
             let range = Range::new(0, sites as i64);
             self.declare(&format!("multiplicities of table {table}"), vec![rows], Role::Multiplicity(table), range);
         }
+        check_size(&self.circuit)?;
         crate::bounds::check(&self.circuit, weights_bounded)?;
         Ok(self.circuit)
     }
+}
+
+/// Most entries of all tensors together, once every axis is padded to a power of two; also most leaves.
+const MAX_PADDED_ENTRIES: u64 = 1 << 28;
+/// Largest sum of the extents of all axes: the verifier works in proportion to it.
+const MAX_EXTENTS: u64 = 1 << 22;
+
+/// A requantization too wide for its tables: the function is not constant outside the direct domain, or the domain is too
+/// far beyond it.
+fn check_tables(circuit: &Circuit) -> Result<(), CircuitError> {
+    circuit.tables.iter().try_for_each(|table| {
+        let bits = match *table {
+            Table::Range { bits } => bits.saturating_sub(1),
+            Table::Clamp { bits, .. } | Table::Saturate { bits, .. } => bits,
+        };
+        limit("bits of a look-up table's domain", bits.into(), 13)
+    })
+}
+
+/// Hard limits on what a key can make anybody allocate.
+fn check_size(circuit: &Circuit) -> Result<(), CircuitError> {
+    let padded = |extents: &[usize]| {
+        extents.iter().fold(1u64, |n, &d| n.saturating_mul((d as u64).checked_next_power_of_two().unwrap_or(u64::MAX)))
+    };
+    let tensors = circuit.tensors.iter().fold(0u64, |n, tensor| n.saturating_add(padded(&tensor.shape)));
+    limit("number of padded tensor entries", tensors, MAX_PADDED_ENTRIES)?;
+    let sites = circuit.lookups.iter().fold(0u64, |n, lookup| n.saturating_add(padded(&lookup.extents)));
+    limit("number of padded look-ups", sites, MAX_PADDED_ENTRIES)?;
+    let extents = circuit.tensors.iter().flat_map(|tensor| &tensor.shape).fold(0u64, |n, &d| n.saturating_add(d as u64));
+    limit("sum of the extents of all axes", extents, MAX_EXTENTS)
+}
+
+fn limit(what: &'static str, value: u64, most: u64) -> Result<(), CircuitError> {
+    if value <= most {
+        return Ok(());
+    }
+    Err(CircuitError::Parameter { node: None, what, value: i64::try_from(value).unwrap_or(i64::MAX), lo: 0, hi: most as i64 })
 }
 
 /// The view of a whole tensor.

@@ -140,7 +140,7 @@ pub struct ParameterSpec {
 impl ParameterSpec {
     /// Number of entries.
     pub fn len(&self) -> usize {
-        self.shape.iter().product()
+        self.shape.iter().fold(1, |n: usize, &d| n.saturating_mul(d))
     }
 
     /// Whether there are no entries.
@@ -171,7 +171,7 @@ impl ValueSpec {
 }
 
 /// Most values, and most parameters, of a model.
-pub const MAX_ENTRIES: usize = 1 << 28;
+pub const MAX_ENTRIES: usize = 1 << 27;
 /// Most nodes of a model.
 pub const MAX_NODES: usize = 4096;
 /// Most axes of a tensor.
@@ -220,6 +220,23 @@ impl LayerList {
         let parameters: usize = self.parameters().iter().map(ParameterSpec::len).fold(0, usize::saturating_add);
         limit("number of parameters", i64::try_from(parameters).unwrap_or(i64::MAX), 0, MAX_ENTRIES as i64)?;
         Ok(values)
+    }
+
+    /// Checks that these parameters keep every valid input in the domains of every layer: then no valid input can make a
+    /// prover fail.
+    ///
+    /// # Errors
+    /// [`CircuitError`] naming the layer whose domain is too small.
+    pub fn check_parameters(&self, parameters: &[Vec<i64>]) -> Result<(), CircuitError> {
+        let values = self.values()?;
+        let specs = self.parameters();
+        for (index, node) in self.nodes.iter().enumerate() {
+            let inputs: Vec<&ValueSpec> = node.inputs.iter().map(|&v| &values[v as usize]).collect();
+            let own = specs.iter().zip(parameters).filter(|(spec, _)| spec.node == index);
+            let own: Vec<&[i64]> = own.map(|(_, parameter)| &parameter[..]).collect();
+            node.layer.check_parameters(index, &inputs, &own)?;
+        }
+        Ok(())
     }
 
     /// The parameter tensors, in the order in which they are committed.

@@ -38,6 +38,15 @@ pub enum ProverError {
         /// Largest allowed value.
         hi: i64,
     },
+    /// An intermediate value left its range. A committed model's parameters are checked to make this impossible; the value
+    /// is secret and not named.
+    #[error("{what}[{index}] left its range")]
+    Witness {
+        /// The tensor.
+        what: String,
+        /// The entry's row-major index.
+        index: usize,
+    },
     /// The proving key's parts do not fit together.
     #[error("the proving key is inconsistent: {reason}")]
     Key {

@@ -372,7 +372,8 @@ fn check_parameters(system: &System, layers: &LayerList, parameters: &[Vec<i64>]
     system.circuit.tensors.iter().try_for_each(|tensor| match tensor.role {
         Role::Weight(index) => check(tensor, &parameters[index]),
         _ => Ok(()),
-    })
+    })?;
+    Ok(layers.check_parameters(parameters)?)
 }
 
 fn pack(values: &[i64], bits: u32) -> Vec<u8> {

@@ -91,16 +91,9 @@ fn run(circuit: &Circuit, step: &Step, values: &mut Witness<'_>) -> Result<(), P
                 let entries = table.column(column + 1);
                 let mapped: Option<Vec<i64>> =
                     result.iter().map(|&v| table.row_of(v).map(|row| entries[row])).collect();
-                let mapped = mapped.ok_or_else(|| {
-                    let range = table.column_range(0);
-                    let index = result.iter().position(|v| table.row_of(*v).is_none()).unwrap_or(0);
-                    ProverError::OutOfRange {
-                        what: format!("argument of {}", circuit.tensors[*output].name),
-                        index,
-                        value: result[index],
-                        lo: range.lo,
-                        hi: range.hi,
-                    }
+                let mapped = mapped.ok_or_else(|| ProverError::Witness {
+                    what: format!("argument of {}", circuit.tensors[*output].name),
+                    index: result.iter().position(|v| table.row_of(*v).is_none()).unwrap_or(0),
                 })?;
                 set(circuit, values, *output, mapped)?;
             }
@@ -110,7 +103,10 @@ fn run(circuit: &Circuit, step: &Step, values: &mut Witness<'_>) -> Result<(), P
 }
 
 fn set(circuit: &Circuit, values: &mut Witness<'_>, id: TensorId, result: Vec<i64>) -> Result<(), ProverError> {
-    check(&circuit.tensors[id], &result)?;
+    let tensor = &circuit.tensors[id];
+    if let Some(index) = result.iter().position(|&v| !tensor.range.contains(v)) {
+        return Err(ProverError::Witness { what: tensor.name.clone(), index });
+    }
     values[id] = Cow::Owned(result);
     Ok(())
 }

@@ -29,11 +29,11 @@ impl Gemm {
     /// Range of the accumulator over all inputs in `input` and all weights and biases of the declared bits.
     pub fn accumulator(&self, input: Range) -> Option<Range> {
         let weight = Range::signed(self.weight_bits.into());
-        let products = [weight.lo * input.lo, weight.lo * input.hi, weight.hi * input.lo, weight.hi * input.hi];
         let (mut lo, mut hi) = (0i64, 0i64);
-        for p in products {
-            lo = lo.min(p);
-            hi = hi.max(p);
+        for (w, x) in [(weight.lo, input.lo), (weight.lo, input.hi), (weight.hi, input.lo), (weight.hi, input.hi)] {
+            let product = w.checked_mul(x)?;
+            lo = lo.min(product);
+            hi = hi.max(product);
         }
         let n = i64::from(self.inputs);
         let bias = self.bias_bits.map_or(Range::new(0, 0), |bits| Range::signed(bits.into()));
@@ -41,6 +41,21 @@ impl Gemm {
             lo: lo.checked_mul(n)?.checked_add(bias.lo)?,
             hi: hi.checked_mul(n)?.checked_add(bias.hi)?,
         })
+    }
+
+    /// Range of the accumulator over all inputs in `input`, for these very weights and biases: the worst case that
+    /// [`Requantize::domain`] must hold.
+    ///
+    /// The parameters must be valid: see [`Gemm::accumulator`] for why nothing overflows then.
+    pub fn worst_case(&self, input: Range, parameters: &[&[i64]]) -> Range {
+        let rows = parameters[0].chunks(self.inputs as usize).enumerate().map(|(output, weights)| {
+            let bias = parameters.get(1).map_or(0, |bias| bias[output]);
+            weights.iter().fold(Range::new(bias, bias), |sum, &w| {
+                let (x, y) = (w * input.lo, w * input.hi);
+                Range::new(sum.lo + x.min(y), sum.hi + x.max(y))
+            })
+        });
+        rows.reduce(|a, b| a.union(&b)).unwrap_or(Range::new(0, 0))
     }
 
     pub(super) fn output(&self, node: usize, input: &ValueSpec) -> Result<ValueSpec, CircuitError> {

@@ -62,6 +62,31 @@ impl Layer {
         }
     }
 
+    /// Checks what can only be checked with the parameters at hand: that every valid input stays in the layer's domains.
+    ///
+    /// # Errors
+    /// [`CircuitError::Parameter`] naming `node` and the domain that is too small.
+    pub fn check_parameters(
+        &self,
+        node: usize,
+        inputs: &[&ValueSpec],
+        parameters: &[&[i64]],
+    ) -> Result<(), CircuitError> {
+        let Layer::Gemm(gemm) = self else { return Ok(()) };
+        let Some(requantize) = gemm.requantize else { return Ok(()) };
+        let needed = Requantize::domain_of(requantize.shift, gemm.worst_case(inputs[0].range, parameters));
+        if requantize.domain >= needed {
+            return Ok(());
+        }
+        Err(CircuitError::Parameter {
+            node: Some(node),
+            what: "requantization domain bits",
+            value: requantize.domain.into(),
+            lo: needed.into(),
+            hi: 40,
+        })
+    }
+
     /// Multiply-accumulate operations of the layer.
     pub fn macs(&self, inputs: &[&ValueSpec]) -> u64 {
         match self {

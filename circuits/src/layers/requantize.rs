@@ -99,6 +99,16 @@ pub struct Activation {
 impl Activation {
     pub(super) fn output(&self, node: usize, input: &ValueSpec) -> Result<ValueSpec, CircuitError> {
         self.requantize.check(node)?;
+        let needed = Requantize::domain_of(self.requantize.shift, input.range);
+        if self.requantize.domain < needed {
+            return Err(CircuitError::Parameter {
+                node: Some(node),
+                what: "requantization domain bits",
+                value: self.requantize.domain.into(),
+                lo: needed.into(),
+                hi: 40,
+            });
+        }
         Ok(ValueSpec { shape: input.shape.clone(), range: self.requantize.output })
     }
 

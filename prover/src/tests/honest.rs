@@ -3,7 +3,8 @@
 use super::models::{Model, Recipe, activation, list, reshape, rng, uniform};
 use crate::{ProveOptions, ProverError, ProvingKey};
 use proptest::prelude::*;
-use provenn_circuits::Modes;
+use provenn_circuits::system::KeyShape;
+use provenn_circuits::{CircuitError, Modes};
 use provenn_circuits::layers::{Function, Gemm, Layer, Requantize};
 use provenn_circuits::model::{Node, Range, TableBits};
 use provenn_verifier::{Part, Rejection, Shown, VerifyingKey};
@@ -140,6 +141,73 @@ fn reshapes_that_cut_across_axes_are_proved() {
     let parameters = vec![weights(16), weights(16)];
     let model = Model { layers: list(&[6, 4], Range::new(-20, 31), nodes, tables), parameters };
     accepted(&model, &[model.random_input(1)]);
+}
+
+#[test]
+fn copies_of_values_that_are_never_zero_are_proved() {
+    let tables = TableBits { limb: 4, direct: 4 };
+    let node = |layer, input: u32| Node { layer, inputs: vec![input] };
+    let gemm = Gemm { inputs: 2, outputs: 3, weight_bits: 3, bias_bits: None, requantize: None };
+    let nodes = vec![
+        node(activation(Function::Identity, 0, Range::new(3, 10), 4), 0),
+        node(reshape(&[6, 2]), 1),
+        node(Layer::Gemm(gemm), 2),
+    ];
+    let layers = list(&[3, 4], Range::new(5, 10), nodes, tables);
+    let model = Model { layers, parameters: vec![vec![-4, 3, 1, 0, 2, -1]] };
+    accepted(&model, &extremes(&model));
+}
+
+#[test]
+fn domains_that_some_valid_input_leaves_are_refused_at_commit() {
+    let mut model = Recipe::default().build();
+    let Layer::Gemm(gemm) = &mut model.layers.nodes[0].layer else { panic!("a Gemm") };
+    let worst = gemm.worst_case(model.layers.input_range, &[&model.parameters[0], &model.parameters[1]]);
+    let requantize = gemm.requantize.as_mut().expect("requantized");
+    let needed = Requantize::domain_of(requantize.shift, worst);
+    let commit = |layers: &provenn_circuits::LayerList| {
+        ProvingKey::commit(layers.clone(), model.parameters.clone(), vec![], &mut |_| {}).map(|_| ())
+    };
+    requantize.domain = needed;
+    let sufficient = model.layers.clone();
+    let Layer::Gemm(gemm) = &mut model.layers.nodes[0].layer else { panic!("a Gemm") };
+    gemm.requantize.as_mut().expect("requantized").domain = needed - 1;
+    assert_eq!(commit(&sufficient), Ok(()));
+    assert!(matches!(commit(&model.layers), Err(ProverError::Circuit(CircuitError::Parameter { node: Some(0), .. }))));
+    // For an activation the layer list alone tells.
+    let narrow = Node { layer: activation(Function::Relu, 1, Range::new(0, 3), 2), inputs: vec![0] };
+    let layers = list(&[5], Range::new(-16, 15), vec![narrow], TableBits { limb: 4, direct: 4 });
+    assert!(matches!(
+        layers.values(),
+        Err(CircuitError::Parameter { node: Some(0), value: 2, lo: 4, .. })
+    ));
+}
+
+#[test]
+fn keys_that_ask_for_too_much_are_refused_before_any_work() {
+    let tables = TableBits { limb: 4, direct: 4 };
+    let range = Range::new(-8, 7);
+    let node = |layer, input: u32| Node { layer, inputs: vec![input] };
+    let refused = |shape: &[usize], nodes: Vec<Node>| {
+        let result = KeyShape::derive(&list(shape, range, nodes, tables)).map(|_| ());
+        assert!(matches!(result, Err(CircuitError::Parameter { .. } | CircuitError::Shape { .. })), "{result:?}");
+    };
+    // Tables beyond 2^14 rows, saturated or not.
+    refused(&[3], vec![node(activation(Function::Relu, 0, Range::new(0, 3), 40), 0)]);
+    refused(&[3], vec![node(activation(Function::Identity, 0, Range::new(-8192, 8191), 14), 0)]);
+    // An axis longer than any verifier wants to walk; more entries than memory.
+    refused(&[1 << 26], vec![node(activation(Function::Relu, 0, Range::new(0, 3), 4), 0)]);
+    refused(&[1 << 14, 1 << 14], vec![node(activation(Function::Relu, 0, Range::new(0, 3), 4), 0)]);
+    refused(&[1 << 30, 1 << 30, 1 << 30], vec![node(activation(Function::Relu, 0, Range::new(0, 3), 4), 0)]);
+    // Accumulators beyond 64 bits after a chain of raw outputs.
+    let wide = |inputs| {
+        Layer::Gemm(Gemm { inputs, outputs: 1, weight_bits: 16, bias_bits: None, requantize: None })
+    };
+    let chain = list(&[1 << 18], Range::new(-65536, -1), vec![node(wide(1 << 18), 0), node(wide(1), 1), node(wide(1), 2)], tables);
+    assert!(matches!(KeyShape::derive(&chain), Err(CircuitError::Wraps { .. })));
+    // Eight axes in many layers: no factorial search.
+    let nodes = (0..16).map(|n| node(activation(Function::Identity, 0, range, 4), n)).collect();
+    assert!(KeyShape::derive(&list(&[3; 8], range, nodes, tables)).is_ok());
 }
 
 #[test]
