@@ -254,7 +254,7 @@ impl LayerList {
                 let inputs: Vec<_> = node.inputs.iter().map(|&v| &values[v as usize]).collect();
                 node.layer.macs(&inputs)
             })
-            .sum())
+            .fold(0, u64::saturating_add))
     }
 
     /// The fully connected layers, with their node indices.

@@ -4,6 +4,7 @@ use crate::artifact::CommitmentFormat;
 use crate::circuit::{Circuit, Role, TensorId};
 use crate::error::CircuitError;
 
+use crate::forms::{GATE_COLUMNS, box_variables};
 use crate::layers::Layer;
 use crate::layout::{Layout, MIN_ROWS};
 use crate::lower::{Modes, inference, key};
@@ -52,6 +53,24 @@ impl System {
             shape: tensor.map_or(Vec::new(), |tensor| tensor.shape.iter().map(|&d| d as u32).collect()),
             range: tensor.map_or(Range::new(0, 0), |tensor| tensor.range),
         }
+    }
+
+    /// Bits of statistical security of one transcript: `-log2` of a bound on the chance that random challenges turn a false
+    /// claim into a true one (docs, "Soundness", section "Composition"). Finding a discrete logarithm is easier.
+    pub fn statistical_bits(&self, k: u32) -> u32 {
+        let plan = &self.plan;
+        let tree = plan.leaves.as_ref().map_or(0, |leaves| leaves.variables) as u128;
+        let rows: u128 = self.circuit.tables.iter().map(|table| table.rows() as u128).sum();
+        let point = self.circuit.linears.iter().map(|linear| box_variables(&linear.extents)).max().unwrap_or(0);
+        let contract_point = self.circuit.contracts.iter().map(|contract| box_variables(&contract.left_extents())).max();
+        let contracts = self.circuit.contracts.len();
+        // Two claims per leaf level and one per layer, one per linear constraint, two per contract and three that join them.
+        let forms = tree as usize + 2 + self.circuit.linears.len() + 2 * contracts + 3;
+        let columns = self.layout.columns() + self.mask_columns + GATE_COLUMNS;
+        let rounds = 2 * (plan.batch_variables + plan.sum_variables + self.layout.nu());
+        let small = point + contract_point.unwrap_or(0) + contracts + rounds + forms + columns + 9;
+        let chances = 3 * rows + (1 << tree) + tree * tree + tree + small as u128 + (1 << (k + 2));
+        254 - (u128::BITS - chances.leading_zeros())
     }
 
     /// Sizes that decide what a proof costs.
@@ -233,3 +252,32 @@ pub fn round_mask_coefficients(bound: &[Fp]) -> Vec<Fp> {
     coefficients
 }
 
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::{Activation, Function, Requantize};
+    use crate::model::{Head, Node, Scale};
+
+    #[test]
+    fn statistical_security_is_far_above_the_discrete_logarithms() {
+        let scale = Scale { mantissa: 1, exponent: 0 };
+        let requantize = Requantize { shift: 0, function: Function::Relu, output: Range::new(0, 127), domain: 7 };
+        let layers = |len| LayerList {
+            input_shape: vec![len],
+            input_range: Range::new(-128, 127),
+            input_scale: scale,
+            nodes: vec![Node { layer: Layer::Activation(Activation { requantize }), inputs: vec![0] }],
+            output_scale: scale,
+            head: Head::None,
+            tables: TableBits { limb: 8, direct: 8 },
+        };
+        let bits = |len| {
+            let shape = KeyShape::derive(&layers(len)).expect("a valid list");
+            shape.inference(Modes::PUBLIC).statistical_bits(shape.k)
+        };
+        // 2^20 look-ups and a table: 2^21 leaves; a thousand times fewer give eight bits more at least.
+        assert_eq!(bits(1 << 20), 232);
+        assert!(bits(1 << 10) >= 240);
+    }
+}

@@ -33,7 +33,7 @@ pub(crate) struct ContractProver {
 }
 
 impl ContractProver {
-    /// Folds the operands of every contract: the one pass over the weights.
+    /// Folds the operands of every contract: the only pass over the weights in the sum-check.
     pub(crate) fn new(circuit: &Circuit, values: &Witness<'_>, points: &BilinearPoints) -> ContractProver {
         let instances: Vec<Instance> = circuit
             .contracts

@@ -307,8 +307,11 @@ impl ProvingKey {
                 reason: format!("{} parameter tensors, expected {}", content.parameters.len(), specs.len()),
             });
         }
-        let parameters: Vec<Vec<i64>> =
+        let parameters: Option<Vec<Vec<i64>>> =
             specs.iter().zip(&content.parameters).map(|(spec, packed)| unpack(packed, spec.bits)).collect();
+        let parameters = parameters.ok_or_else(|| ProverError::Key {
+            reason: "a parameter tensor ends inside an entry".to_string(),
+        })?;
         check_parameters(&shape.key, &content.core.layers, &parameters)?;
         let blinds: Option<Vec<Fp>> =
             content.blinds.iter().map(|repr| Option::from(Fp::from_repr(*repr))).collect();
@@ -381,10 +384,11 @@ fn pack(values: &[i64], bits: u32) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes().into_iter().take(width)).collect()
 }
 
-fn unpack(packed: &[u8], bits: u32) -> Vec<i64> {
+fn unpack(packed: &[u8], bits: u32) -> Option<Vec<i64>> {
     let width = bits.div_ceil(8) as usize;
-    packed
-        .chunks(width)
+    let whole = packed.len().is_multiple_of(width);
+    let entries = packed
+        .chunks_exact(width)
         .map(|chunk| {
             // Sign extension of the last byte.
             let fill = if chunk.last().is_some_and(|byte| byte & 0x80 != 0) { 0xff } else { 0 };
@@ -392,5 +396,6 @@ fn unpack(packed: &[u8], bits: u32) -> Vec<i64> {
             bytes[..chunk.len()].copy_from_slice(chunk);
             i64::from_le_bytes(bytes)
         })
-        .collect()
+        .collect();
+    whole.then_some(entries)
 }

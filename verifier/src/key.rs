@@ -61,6 +61,16 @@ impl VerifyingKey {
         Ok(key)
     }
 
+    /// The model ID that a verifying key claims, before anything but its encoding is checked: cheap, to refuse a key that is
+    /// not the expected one before any work is spent on it.
+    ///
+    /// # Errors
+    /// [`Rejection::Artifact`] for bytes that are no verifying key.
+    pub fn claimed_model_id(bytes: &[u8]) -> Result<ModelId, Rejection> {
+        let content: VerifyingKeyContent = decode(Kind::VerifyingKey, bytes)?;
+        Ok(content.core.model_id())
+    }
+
     /// The model ID.
     pub fn model_id(&self) -> ModelId {
         self.model_id

@@ -12,6 +12,9 @@ mod key;
 mod opening;
 mod verify;
 
+#[cfg(test)]
+mod simulator;
+
 pub use error::{Part, Rejection};
 pub use key::VerifyingKey;
 pub use verify::{Shown, Verified};
