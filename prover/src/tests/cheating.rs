@@ -5,7 +5,7 @@
 //! products, leave the scalar equation true and the group equation false: [`Rejection::FalseOpening`].
 
 use super::honest::keys;
-use super::models::{Model, Recipe};
+use super::models::{Model, Recipe, list, reshape};
 use crate::columns::ColumnSet;
 use crate::hidden::{Masks, commit_lagrange};
 use crate::hooks::{Honest, Hooks};
@@ -18,9 +18,9 @@ use provenn_circuits::Modes;
 use provenn_circuits::artifact::{Kind, ModelId, ProofContent, VerifyingKeyContent, decode, encode};
 use provenn_circuits::circuit::{Circuit, Role, TensorId};
 use provenn_circuits::forms::{Form, GATE_COLUMNS, Slot};
-use provenn_circuits::layers::Layer;
+use provenn_circuits::layers::{Function, Gemm, Layer, Requantize};
 use provenn_circuits::layout::Group;
-use provenn_circuits::model::TableBits;
+use provenn_circuits::model::{Node, Range, TableBits};
 use provenn_circuits::products::{MIN_K, ProductKeys};
 use provenn_verifier::{Part, Rejection, VerifyingKey};
 use std::borrow::Cow;
@@ -715,4 +715,23 @@ fn false_committed_inputs_and_outputs_are_rejected() {
     let too_long = ProveOptions { context: &[0; (1 << 16) + 1], ..ProveOptions::default() };
     let result = FIXTURE.pk.prove(&FIXTURE.input, too_long);
     assert_eq!(result.err(), Some(ProverError::Context { limit: 1 << 16, actual: (1 << 16) + 1 }));
+}
+
+#[test]
+fn a_false_flattening_copy_is_rejected() {
+    let requantize = Requantize { shift: 3, function: Function::Relu, output: Range::new(0, 63), domain: 9 };
+    let gemm = |inputs, outputs, requantize| {
+        Layer::Gemm(Gemm { inputs, outputs, weight_bits: 4, bias_bits: None, requantize })
+    };
+    let node = |layer, input: u32| Node { layer, inputs: vec![input] };
+    let nodes = vec![node(gemm(4, 4, Some(requantize)), 0), node(reshape(&[3, 8]), 1), node(gemm(8, 2, None), 2)];
+    let layers = list(&[6, 4], Range::new(-20, 31), nodes, TableBits { limb: 6, direct: 8 });
+    let model = Model { layers, parameters: vec![vec![3; 16], vec![-2; 16]] };
+    let (pk, vk) = keys(&model);
+    let input = model.random_input(2);
+    for (hooks, expected) in [(0, Ok(())), (1, Err(Rejection::FalseClaim))] {
+        let mut hooks = Add("layer 0 output flattened", 7, hooks);
+        let proof = pk.prove_with(&input, ProveOptions::default(), &mut hooks, &mut |_| {}).expect("it finishes");
+        assert_eq!(vk.verify(&proof.bytes, b"").map(|_| ()), expected);
+    }
 }
