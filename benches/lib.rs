@@ -1,1 +1,0 @@
-//! Benchmarks of Provenn; see the bench targets.
