@@ -129,7 +129,7 @@ impl Closing<'_> {
         let n = self.system.layout.n;
         self.combined
             .pieces
-            .iter()
+            .par_iter()
             .map(|piece| {
                 let entries = self.columns.entries(piece.first..piece.first + piece.columns.len());
                 match piece.columns[..] {
