@@ -147,9 +147,7 @@ pub(crate) struct Demo {
 /// Input or output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TensorPart {
-    /// The model's input
     Input,
-    /// The model's output
     Output,
 }
 

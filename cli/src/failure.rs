@@ -19,6 +19,8 @@ pub(crate) enum Failure {
     TooLarge { path: PathBuf, what: &'static str, limit: u64, actual: u64 },
     #[error("{}: exists already", path.display())]
     Exists { path: PathBuf },
+    #[error("{path:?}: not a name for a file")]
+    NoName { path: PathBuf },
     #[error("{}: cannot be written: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("{}: {error}", path.display())]
@@ -47,12 +49,14 @@ impl Failure {
             Failure::Read { .. } => "check the file's permissions",
             Failure::TooLarge { .. } => "check that this is the right file",
             Failure::Exists { .. } => "give another name, or --force to overwrite it",
+            Failure::NoName { .. } => "end it with a name, without a slash",
             Failure::Write { .. } => "check that the directory exists and can be written to",
             Failure::File { error, .. } => hint(error),
             Failure::Library(error) => hint(error),
             Failure::Batch { samples, .. } => return format!("pick one with --index 0 to {}", samples - 1),
+            Failure::Index { samples: 0, .. } => "give a file with at least one sample",
             Failure::Index { samples, .. } => {
-                return format!("pick one of 0 to {}", samples.saturating_sub(1));
+                return format!("pick one of 0 to {}", samples - 1);
             }
             Failure::Unknown { .. } => "give a .pk, .vk, .proof, .opening or .onnx file",
             Failure::Threads { .. } => "give a smaller --threads, or leave it out",

@@ -82,6 +82,16 @@ pub(crate) fn renamed(path: &Path, known: &[&str], extension: &str) -> PathBuf {
     name.into()
 }
 
+/// Refuses what names a directory, or nothing.
+pub(crate) fn check_name(path: &Path) -> Result<(), Failure> {
+    // `Path` overlooks a slash at the end.
+    let slash = path.as_os_str().as_encoded_bytes().last() == Some(&b'/');
+    match path.file_name() {
+        Some(_) if !slash => Ok(()),
+        _ => Err(Failure::NoName { path: path.to_path_buf() }),
+    }
+}
+
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -103,6 +113,7 @@ pub(crate) struct Target {
 impl Target {
     /// Checks that the file can be written, before any long work.
     pub(crate) fn new(path: PathBuf, access: Access, force: bool) -> Result<Target, Failure> {
+        check_name(&path)?;
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
             _ => PathBuf::from("."),

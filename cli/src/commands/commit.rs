@@ -2,7 +2,7 @@
 
 use crate::args::Commit;
 use crate::failure::{At, Failure};
-use crate::files::{Access, MAX_MODEL_BYTES, Target, dataset, read, renamed, write};
+use crate::files::{Access, MAX_MODEL_BYTES, Target, check_name, dataset, read, renamed, write};
 use crate::output::{Lines, Report, bytes, count, duration};
 use crate::progress::Progress;
 use provenn::{Error, Fidelity, Model, QuantizeOptions, import};
@@ -14,6 +14,7 @@ pub(crate) fn run(args: &Commit, progress: &Progress) -> Result<Report, Failure>
     let started = Instant::now();
     let name = args.onnx.file_name().map(PathBuf::from).unwrap_or_default();
     let base = args.output.clone().unwrap_or_else(|| name.with_extension(""));
+    check_name(&base)?;
     let known = ["pk", "vk"];
     let pk_target = Target::new(renamed(&base, &known, "pk"), Access::Private, args.force)?;
     let vk_target = Target::new(renamed(&base, &known, "vk"), Access::Public, args.force)?;

@@ -49,6 +49,13 @@ fn outputs_that_cannot_be_written() {
     std::fs::create_dir(place.path("folder")).unwrap();
     place.refused("prove digits.pk input.json -o folder", "folder: this is a directory");
     place.refused("prove digits.pk input.json -o folder --force", "folder: this is a directory");
+    for name in ["new/", "folder/", ".", "/"] {
+        place.refused(
+            &format!("commit digits.onnx --calibrate samples.npz -o {name}"),
+            "not a name for a file",
+        );
+    }
+    place.refused("prove digits.pk input.json -o new/", "not a name for a file");
     place.refused("prove digits.pk input.json -o digits.vk/x.proof", "cannot be written");
 }
 

@@ -165,7 +165,7 @@ fn hidden_tensors_are_opened_by_whom_they_are_shown_to() {
     opening.truncate(opening.len() - 1);
     place.put("cut.opening", &opening);
     place.rejected("open digits.vk y.proof cut.opening", "truncated");
-    place.rejected("open digits.vk y.proof y.proof", "this is a proof, expected a opening");
+    place.rejected("open digits.vk y.proof y.proof", "this is a proof, expected");
     place.refused("prove digits.pk input.json -o z.proof --opening z.secret", "--hide");
     place.refused("prove digits.pk input.json -o z.proof --hide weights", "weights");
     place.refused(

@@ -40,7 +40,7 @@ fn operators_and_weights() {
         assert_eq!(tensor.name, "fc1.weight");
         let mut raw = tensor.raw_data.to_vec();
         raw[20..24].copy_from_slice(&value.to_le_bytes());
-        tensor.raw_data = raw.into();
+        tensor.raw_data = raw;
         place.put("weights.onnx", model.encode_to_vec());
         place.refused(&commit("weights.onnx"), &format!("tensor fc1.weight: entry 5 is {text}"));
     }
@@ -66,6 +66,7 @@ fn calibration_data() {
     place.refused(&commit("nan.npy"), "sample 1, index 3 is NaN");
     place.put("none.npy", npy("0, 64", &[]));
     place.refused(&commit("none.npy"), "no samples");
+    place.refused("prove digits.pk none.npy -o x.proof", "has no sample 0, it holds 0");
     place.put("broken.npz", "PK, but no archive");
     place.refused(&commit("broken.npz"), "broken.npz: ");
     place.refused(&commit("missing.npz"), "missing.npz: no such file");
