@@ -2,8 +2,8 @@
 
 use provenn_circuits::layers::{Activation, Function, Layer, Requantize};
 use provenn_circuits::model::{Head, LayerList, Node, Range, Scale, TableBits};
-use provenn_models::{Dataset, QuantizeOptions, import, quantize};
 use provenn_models::zoo::digits_mlp;
+use provenn_models::{Dataset, QuantizeOptions, import, quantize};
 use provenn_prover::ProvingKey;
 
 /// The bundled digits perceptron, committed, with one quantized held-out input.
@@ -12,8 +12,10 @@ pub(crate) fn digits() -> (ProvingKey, Vec<i64>) {
     let float = import(zoo.onnx).expect("the bundled model is valid");
     let samples = Dataset::from_npz_bytes(zoo.samples_npz, float.input_len()).expect("bundled samples");
     let test = Dataset::from_npz_bytes(zoo.test_npz, float.input_len()).expect("bundled samples");
-    let model = quantize(&float, &samples.samples, &QuantizeOptions::default()).expect("the bundled model quantizes");
-    let input = provenn_models::executor::quantize_input(&model.layers, &test.samples[0]).expect("a bundled sample");
+    let model =
+        quantize(&float, &samples.samples, &QuantizeOptions::default()).expect("the bundled model quantizes");
+    let input =
+        provenn_models::executor::quantize_input(&model.layers, &test.samples[0]).expect("a bundled sample");
     (committed(model.layers, model.parameters), input)
 }
 

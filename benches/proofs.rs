@@ -17,7 +17,9 @@ fn lookups(c: &mut Criterion) {
         let (key, input) = models::rectifier(len);
         let reduction = Reduction::new(&key, &input).expect("a valid input");
         group.throughput(Throughput::Elements(reduction.leaves() as u64));
-        group.bench_function(format!("{}_leaves", reduction.leaves()), |b| b.iter(|| black_box(reduction.run())));
+        group.bench_function(format!("{}_leaves", reduction.leaves()), |b| {
+            b.iter(|| black_box(reduction.run()))
+        });
     }
     group.finish();
 }
@@ -38,7 +40,9 @@ fn digits(c: &mut Criterion) {
     let verifying_key = key.verifying_key().expect("a small key");
     let verifier = VerifyingKey::from_bytes(&verifying_key).expect("the key proof is true");
     group.bench_function("verify", |b| b.iter(|| black_box(verifier.verify(&proof, b""))));
-    group.bench_function("load_verifying_key", |b| b.iter(|| black_box(VerifyingKey::from_bytes(&verifying_key))));
+    group.bench_function("load_verifying_key", |b| {
+        b.iter(|| black_box(VerifyingKey::from_bytes(&verifying_key)))
+    });
     let bytes = key.to_bytes().expect("a small key");
     group.bench_function("load_proving_key", |b| b.iter(|| black_box(ProvingKey::from_bytes(&bytes))));
     group.finish();

@@ -66,7 +66,8 @@ fn measure(key: &Path, input: &Path) -> Result<Row, Box<dyn Error>> {
     pk.prepare();
     let len = pk.layers().input_shape.iter().map(|&d| d as usize).product();
     let samples = Dataset::load(input, len)?;
-    let input = quantize_input(pk.layers(), samples.samples.first().ok_or("the input file holds no sample")?)?;
+    let input =
+        quantize_input(pk.layers(), samples.samples.first().ok_or("the input file holds no sample")?)?;
     let mut row = Row {
         name: key.file_stem().map_or("model".into(), |stem| stem.to_string_lossy().into_owned()),
         parameters: pk.parameters().iter().map(Vec::len).sum(),
@@ -79,7 +80,9 @@ fn measure(key: &Path, input: &Path) -> Result<Row, Box<dyn Error>> {
     for run in 0..=RUNS {
         let mut marks = Vec::new();
         let started = Instant::now();
-        let proof = pk.prove_observed(&input, ProveOptions::default(), &mut |phase| marks.push((phase, Instant::now())))?;
+        let proof = pk.prove_observed(&input, ProveOptions::default(), &mut |phase| {
+            marks.push((phase, Instant::now()))
+        })?;
         let proved = Instant::now();
         vk.verify(&proof.bytes, b"")?;
         let verified = Instant::now();

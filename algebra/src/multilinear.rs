@@ -60,12 +60,9 @@ pub fn eq_prefix(point: &[Fp], len: usize) -> Vec<Fp> {
 /// `eq(point, bits of index)` at one index.
 pub fn eq_at(point: &[Fp], index: usize) -> Fp {
     let m = point.len();
-    point.iter().enumerate().fold(
-        Fp::ONE,
-        |acc, (i, r)| {
-            if (index >> (m - 1 - i)) & 1 == 1 { acc * r } else { acc * (Fp::ONE - r) }
-        },
-    )
+    point.iter().enumerate().fold(Fp::ONE, |acc, (i, r)| {
+        if (index >> (m - 1 - i)) & 1 == 1 { acc * r } else { acc * (Fp::ONE - r) }
+    })
 }
 
 /// `eq(a, b)` at two points of the same number of variables.

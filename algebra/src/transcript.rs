@@ -70,9 +70,8 @@ impl Hasher {
 
     /// Absorbs both coordinates; `None` for the identity, which has none.
     fn point(&mut self, point: &EqAffine) -> Option<()> {
-        let coordinates = Option::from(point.coordinates()).map(
-            |c: pasta_curves::arithmetic::Coordinates<EqAffine>| (c.x().to_repr(), c.y().to_repr()),
-        );
+        let coordinates = Option::from(point.coordinates())
+            .map(|c: pasta_curves::arithmetic::Coordinates<EqAffine>| (c.x().to_repr(), c.y().to_repr()));
         let (x, y) = coordinates?;
         self.0.update(&[PREFIX_POINT]);
         self.0.update(&x);
@@ -338,9 +337,6 @@ mod tests {
         let mut modulus = (-Fp::ONE).to_repr();
         modulus[0] += 1;
         assert_eq!(VerifierTranscript::new(&modulus).scalar(), Err(TranscriptError::Scalar { at: 0 }));
-        assert_eq!(
-            VerifierTranscript::new(&[0xff; 32]).point(),
-            Err(TranscriptError::Point { at: 0 })
-        );
+        assert_eq!(VerifierTranscript::new(&[0xff; 32]).point(), Err(TranscriptError::Point { at: 0 }));
     }
 }

@@ -274,7 +274,10 @@ impl std::str::FromStr for ModelId {
     fn from_str(text: &str) -> Result<Self, String> {
         let digits = text.as_bytes();
         if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return Err(format!("a model ID has 64 hexadecimal digits, this has {} characters", text.chars().count()));
+            return Err(format!(
+                "a model ID has 64 hexadecimal digits, this has {} characters",
+                text.chars().count()
+            ));
         }
         let mut id = [0; 32];
         for (byte, pair) in id.iter_mut().zip(text.as_bytes().chunks(2)) {
@@ -438,10 +441,7 @@ mod tests {
         // A claimed length beyond the limit allocates nothing.
         let mut huge = bytes.clone();
         huge[16 + 33..16 + 41].copy_from_slice(&u64::MAX.to_le_bytes());
-        assert!(matches!(
-            decoded(&huge),
-            ArtifactError::Malformed { .. } | ArtifactError::Truncated { .. }
-        ));
+        assert!(matches!(decoded(&huge), ArtifactError::Malformed { .. } | ArtifactError::Truncated { .. }));
     }
 
     #[test]

@@ -37,8 +37,7 @@ fn scale(a: Interval, factor: i128) -> Interval {
 
 fn multiply(a: Interval, b: Interval) -> Interval {
     let ((al, ah), (bl, bh)) = (a?, b?);
-    let products =
-        [al.checked_mul(bl)?, al.checked_mul(bh)?, ah.checked_mul(bl)?, ah.checked_mul(bh)?];
+    let products = [al.checked_mul(bl)?, al.checked_mul(bh)?, ah.checked_mul(bl)?, ah.checked_mul(bh)?];
     bounded(*products.iter().min()?, *products.iter().max()?)
 }
 
@@ -128,7 +127,8 @@ fn well_formed(circuit: &Circuit) -> Result<(), CircuitError> {
 
 fn no_wrapping(circuit: &Circuit) -> Result<(), CircuitError> {
     for (l, linear) in circuit.linears.iter().enumerate() {
-        expression(circuit, &linear.expr, &linear.extents, None).ok_or_else(|| wraps(format!("linear constraint {l}")))?;
+        expression(circuit, &linear.expr, &linear.extents, None)
+            .ok_or_else(|| wraps(format!("linear constraint {l}")))?;
     }
     for l in 0..circuit.contracts.len() {
         let contract = &circuit.contracts[l];

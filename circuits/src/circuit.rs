@@ -338,7 +338,10 @@ pub fn pull_back(view: &View, shape: &[usize], vectors: &[Vec<Fp>]) -> (Fp, Vec<
                 entries = entries
                     .iter()
                     .flat_map(|&(at, weight)| {
-                        vectors[index].iter().enumerate().map(move |(x, e)| (at + stride * x as i64, weight * e))
+                        vectors[index]
+                            .iter()
+                            .enumerate()
+                            .map(move |(x, e)| (at + stride * x as i64, weight * e))
                     })
                     .collect();
             }
@@ -364,7 +367,12 @@ pub type Values<'a> = [Cow<'a, [i64]>];
 
 impl Expr {
     /// The expression's values on its box, row-major. Borrows when the expression is a whole tensor.
-    pub fn evaluate<'v>(&self, extents: &[usize], tensors: &[Tensor], values: &'v Values<'_>) -> Cow<'v, [i64]> {
+    pub fn evaluate<'v>(
+        &self,
+        extents: &[usize],
+        tensors: &[Tensor],
+        values: &'v Values<'_>,
+    ) -> Cow<'v, [i64]> {
         if self.constant == 0
             && let [(1, view)] = &self.terms[..]
             && tensors[view.tensor].shape == extents
@@ -374,7 +382,13 @@ impl Expr {
         }
         let mut out = vec![self.constant; extents.iter().product()];
         for (coefficient, view) in &self.terms {
-            view.accumulate(*coefficient, extents, &tensors[view.tensor].shape, &values[view.tensor], &mut out);
+            view.accumulate(
+                *coefficient,
+                extents,
+                &tensors[view.tensor].shape,
+                &values[view.tensor],
+                &mut out,
+            );
         }
         Cow::Owned(out)
     }
@@ -411,7 +425,12 @@ impl View {
 
     /// Calls `visit(first, count, start, step)` for every run of the innermost index whose entries lie inside the
     /// tensor: box positions `first..first+count` read tensor entries `start, start+step, ..`.
-    pub fn for_each_run(&self, extents: &[usize], shape: &[usize], mut visit: impl FnMut(usize, usize, i64, i64)) {
+    pub fn for_each_run(
+        &self,
+        extents: &[usize],
+        shape: &[usize],
+        mut visit: impl FnMut(usize, usize, i64, i64),
+    ) {
         let mut strides = vec![1i64; shape.len()];
         for axis in (1..shape.len()).rev() {
             strides[axis - 1] = strides[axis] * shape[axis] as i64;
@@ -457,7 +476,14 @@ impl View {
         }
     }
 
-    fn accumulate(&self, coefficient: i64, extents: &[usize], shape: &[usize], values: &[i64], out: &mut [i64]) {
+    fn accumulate(
+        &self,
+        coefficient: i64,
+        extents: &[usize],
+        shape: &[usize],
+        values: &[i64],
+        out: &mut [i64],
+    ) {
         self.for_each_run(extents, shape, |first, count, start, step| {
             for (t, out) in out[first..first + count].iter_mut().enumerate() {
                 *out += coefficient * values[(start + step * t as i64) as usize];
@@ -496,7 +522,10 @@ pub fn padded_positions(extents: &[usize]) -> Vec<usize> {
 pub fn product_form(values: &[i64], vectors: &[Vec<Fp>]) -> Fp {
     let mut folded: Vec<Fp> = values.iter().map(|&v| from_i64(v)).collect();
     for vector in vectors.iter().rev() {
-        folded = folded.chunks(vector.len()).map(|row| row.iter().zip(vector).map(|(v, e)| *v * e).sum()).collect();
+        folded = folded
+            .chunks(vector.len())
+            .map(|row| row.iter().zip(vector).map(|(v, e)| *v * e).sum())
+            .collect();
     }
     folded.first().copied().unwrap_or(Fp::ZERO)
 }

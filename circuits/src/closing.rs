@@ -40,7 +40,8 @@ impl Opening {
                 own.zip(&eq).map(|(c, q)| *c * q).sum()
             })
             .collect();
-        let gate_masks = std::array::from_fn(|column| combined.gates.iter().zip(&eq).map(|(c, q)| c[column] * q).sum());
+        let gate_masks =
+            std::array::from_fn(|column| combined.gates.iter().zip(&eq).map(|(c, q)| c[column] * q).sum());
         Opening { eq, columns, masks, gate_masks }
     }
 }

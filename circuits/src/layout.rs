@@ -134,8 +134,9 @@ impl Layout {
         let mut placements = vec![None; circuit.tensors.len()];
         let mut next = 0;
         let mut place = |group: Group| {
-            let members: Vec<TensorId> =
-                (0..circuit.tensors.len()).filter(|&t| Group::of(circuit.tensors[t].role) == Some(group)).collect();
+            let members: Vec<TensorId> = (0..circuit.tensors.len())
+                .filter(|&t| Group::of(circuit.tensors[t].role) == Some(group))
+                .collect();
             let start = next;
             for &id in &members {
                 let tensor = &circuit.tensors[id];
@@ -324,7 +325,8 @@ fn rank_factor(vector: &[Fp], width: usize) -> Vec<(Vec<Fp>, Vec<Fp>)> {
         let Some(pivot) = block.iter().position(|v| !bool::from(v.is_zero())) else { continue };
         let known = basis.iter_mut().find_map(|(weights, row, place, inverse)| {
             let ratio = block[*place] * *inverse;
-            (*place == pivot && block.iter().zip(row.iter()).all(|(v, r)| *v == ratio * r)).then_some((weights, ratio))
+            (*place == pivot && block.iter().zip(row.iter()).all(|(v, r)| *v == ratio * r))
+                .then_some((weights, ratio))
         });
         if let Some((weights, ratio)) = known {
             weights[b] = ratio;
@@ -422,7 +424,9 @@ mod tests {
                 order.swap(if k % 2 == 0 { i } else { 0 }, k - 1);
             }
         }
-        for shape in [vec![5, 9, 3, 17], vec![33, 2, 31, 3], vec![1, 64, 5, 7], vec![100, 100], vec![3, 3, 3, 3, 3]] {
+        for shape in
+            [vec![5, 9, 3, 17], vec![33, 2, 31, 3], vec![1, 64, 5, 7], vec![100, 100], vec![3, 3, 3, 3, 3]]
+        {
             for nu in 5..9 {
                 let mut least = usize::MAX;
                 permutations(shape.len(), &mut (0..shape.len()).collect(), &mut |order| {

@@ -1,7 +1,8 @@
 //! Lowering: from a layer list to the circuits that are proved.
 
 use crate::circuit::{
-    AxisMap, Circuit, Contract, Expr, Linear, Lookup, Quotient, Role, Source, Step, Tensor, TensorId, View, Visibility,
+    AxisMap, Circuit, Contract, Expr, Linear, Lookup, Quotient, Role, Source, Step, Tensor, TensorId, View,
+    Visibility,
 };
 use crate::error::CircuitError;
 use crate::layers::{Layer, Requantize};
@@ -34,7 +35,8 @@ impl Modes {
 
     /// Number of the combination: bit 0 for a committed input, bit 1 for a committed output.
     pub fn index(self) -> usize {
-        usize::from(self.input == Visibility::Committed) + 2 * usize::from(self.output == Visibility::Committed)
+        usize::from(self.input == Visibility::Committed)
+            + 2 * usize::from(self.output == Visibility::Committed)
     }
 }
 
@@ -219,7 +221,8 @@ impl Builder<'_> {
         let sides = if width + 1 == 1 << bits { vec![above] } else { vec![above, below] };
         let limb = u32::from(self.layers.tables.limb);
         // One look-up in a table of the full width, where that is no more leaves than limbs are.
-        let direct = bits <= limb || (bits <= 14 && (1usize << bits) <= entries * (bits.div_ceil(limb) as usize - 1));
+        let direct =
+            bits <= limb || (bits <= 14 && (1usize << bits) <= entries * (bits.div_ceil(limb) as usize - 1));
         for side in sides {
             if direct {
                 self.lookup(Table::Range { bits }, vec![side], shape.clone());
@@ -239,7 +242,9 @@ impl Builder<'_> {
         let expr = Expr::view(1, whole(from, extents.len()));
         let source = Source { extents: extents.clone(), expr: expr.clone(), contract: None };
         self.circuit.steps.push(Step::Store { source, output: to });
-        self.circuit.linears.push(Linear { extents: extents.clone(), expr: expr.plus(-1, whole(to, extents.len())) });
+        self.circuit
+            .linears
+            .push(Linear { extents: extents.clone(), expr: expr.plus(-1, whole(to, extents.len())) });
     }
 
     /// The value with all its entries along one axis: itself, or a committed copy. A split of that axis is a view;
@@ -278,7 +283,8 @@ impl Builder<'_> {
         let direct = u32::from(self.layers.tables.direct);
         let domain = u32::from(requantize.domain);
         // Outside [-2^direct, 2^direct) the function must be constant to be saturated first.
-        let saturate = domain > direct && requantize.output.hi < 1 << direct && requantize.output.lo >= -(1 << direct);
+        let saturate =
+            domain > direct && requantize.output.hi < 1 << direct && requantize.output.lo >= -(1 << direct);
         let (input, bits, sum) = if saturate {
             let range = Range::signed(domain - direct + 1);
             let high = self.declare(&format!("{name} quotient high"), shape.clone(), Role::Witness, range);
@@ -301,7 +307,14 @@ impl Builder<'_> {
 
     /// The tensor of `clamp(2^direct * high + low, -2^direct, 2^direct - 1)`, as `z * low + o` with
     /// `(high, z, o)` in the table.
-    fn saturate(&mut self, name: &str, shape: &[usize], high_bits: u32, high: TensorId, low: Expr) -> TensorId {
+    fn saturate(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        high_bits: u32,
+        high: TensorId,
+        low: Expr,
+    ) -> TensorId {
         let direct = u32::from(self.layers.tables.direct);
         let axes = shape.len();
         let edge = Range::new(-(1 << direct), (1 << direct) - 1);
@@ -355,7 +368,12 @@ impl Builder<'_> {
                 .sum();
             let rows = self.circuit.tables[table].rows();
             let range = Range::new(0, sites as i64);
-            self.declare(&format!("multiplicities of table {table}"), vec![rows], Role::Multiplicity(table), range);
+            self.declare(
+                &format!("multiplicities of table {table}"),
+                vec![rows],
+                Role::Multiplicity(table),
+                range,
+            );
         }
         check_size(&self.circuit)?;
         crate::bounds::check(&self.circuit, weights_bounded)?;
@@ -383,13 +401,19 @@ fn check_tables(circuit: &Circuit) -> Result<(), CircuitError> {
 /// Hard limits on what a key can make anybody allocate.
 fn check_size(circuit: &Circuit) -> Result<(), CircuitError> {
     let padded = |extents: &[usize]| {
-        extents.iter().fold(1u64, |n, &d| n.saturating_mul((d as u64).checked_next_power_of_two().unwrap_or(u64::MAX)))
+        extents
+            .iter()
+            .fold(1u64, |n, &d| n.saturating_mul((d as u64).checked_next_power_of_two().unwrap_or(u64::MAX)))
     };
     let tensors = circuit.tensors.iter().fold(0u64, |n, tensor| n.saturating_add(padded(&tensor.shape)));
     limit("number of padded tensor entries", tensors, MAX_PADDED_ENTRIES)?;
     let sites = circuit.lookups.iter().fold(0u64, |n, lookup| n.saturating_add(padded(&lookup.extents)));
     limit("number of padded look-ups", sites, MAX_PADDED_ENTRIES)?;
-    let extents = circuit.tensors.iter().flat_map(|tensor| &tensor.shape).fold(0u64, |n, &d| n.saturating_add(d as u64));
+    let extents = circuit
+        .tensors
+        .iter()
+        .flat_map(|tensor| &tensor.shape)
+        .fold(0u64, |n, &d| n.saturating_add(d as u64));
     limit("sum of the extents of all axes", extents, MAX_EXTENTS)
 }
 
@@ -397,7 +421,13 @@ fn limit(what: &'static str, value: u64, most: u64) -> Result<(), CircuitError> 
     if value <= most {
         return Ok(());
     }
-    Err(CircuitError::Parameter { node: None, what, value: i64::try_from(value).unwrap_or(i64::MAX), lo: 0, hi: most as i64 })
+    Err(CircuitError::Parameter {
+        node: None,
+        what,
+        value: i64::try_from(value).unwrap_or(i64::MAX),
+        lo: 0,
+        hi: most as i64,
+    })
 }
 
 /// The view of a whole tensor.
@@ -410,7 +440,9 @@ fn widen_clamps(circuit: &mut Circuit) {
     let widest = |table: &Table| match *table {
         Table::Clamp { function, lo, hi, .. } => {
             let same = circuit.tables.iter().filter_map(|other| match *other {
-                Table::Clamp { function: f, lo: l, hi: h, bits } if (f, l, h) == (function, lo, hi) => Some(bits),
+                Table::Clamp { function: f, lo: l, hi: h, bits } if (f, l, h) == (function, lo, hi) => {
+                    Some(bits)
+                }
                 _ => None,
             });
             let bits = same.max().unwrap_or(1);

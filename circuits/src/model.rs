@@ -196,7 +196,12 @@ impl LayerList {
         limit("direct table bits", self.tables.direct.into(), 4, 13)?;
         limit("input scale mantissa", self.input_scale.mantissa.into(), 1, u32::MAX.into())?;
         limit("output scale mantissa", self.output_scale.mantissa.into(), 1, u32::MAX.into())?;
-        limit("input range width", self.input_range.hi.saturating_sub(self.input_range.lo), 0, (1 << 16) - 1)?;
+        limit(
+            "input range width",
+            self.input_range.hi.saturating_sub(self.input_range.lo),
+            0,
+            (1 << 16) - 1,
+        )?;
         limit("input range", self.input_range.lo, -(1 << 16), 1 << 16)?;
         let shape: Vec<usize> = self.input_shape.iter().map(|&d| d as usize).collect();
         check_shape(None, &shape)?;
@@ -217,7 +222,8 @@ impl LayerList {
             check_shape(Some(index), &output.shape)?;
             values.push(output);
         }
-        let parameters: usize = self.parameters().iter().map(ParameterSpec::len).fold(0, usize::saturating_add);
+        let parameters: usize =
+            self.parameters().iter().map(ParameterSpec::len).fold(0, usize::saturating_add);
         limit("number of parameters", i64::try_from(parameters).unwrap_or(i64::MAX), 0, MAX_ENTRIES as i64)?;
         Ok(values)
     }

@@ -7,7 +7,8 @@
 use crate::forms::GATE_COLUMNS;
 use halo2_proofs::circuit::{Layouter, SimpleFloorPlanner, Value};
 use halo2_proofs::plonk::{
-    Advice, Circuit, Column, ConstraintSystem, Error, ProvingKey, Selector, VerifyingKey, keygen_pk, keygen_vk,
+    Advice, Circuit, Column, ConstraintSystem, Error, ProvingKey, Selector, VerifyingKey, keygen_pk,
+    keygen_vk,
 };
 use halo2_proofs::poly::Rotation;
 use halo2_proofs::poly::commitment::Params;
@@ -61,26 +62,33 @@ impl Circuit<Fp> for ProductCircuit {
         meta.create_gate("products", |cells| {
             let active = cells.query_selector(selector);
             let [p0, p1, q0, q1, t, w] = columns.map(|column| cells.query_advice(column, Rotation::cur()));
-            vec![
-                active.clone() * (p0 * q1.clone() + p1 * q0.clone() - t),
-                active * (q0 * q1 - w),
-            ]
+            vec![active.clone() * (p0 * q1.clone() + p1 * q0.clone() - t), active * (q0 * q1 - w)]
         });
         (selector, columns)
     }
 
-    fn synthesize(&self, (selector, columns): Self::Config, mut layouter: impl Layouter<Fp>) -> Result<(), Error> {
+    fn synthesize(
+        &self,
+        (selector, columns): Self::Config,
+        mut layouter: impl Layouter<Fp>,
+    ) -> Result<(), Error> {
         layouter.assign_region(
             || "products",
             |mut region| {
                 for row in 0..usable_rows(self.k) {
                     selector.enable(&mut region, row)?;
                     for (c, column) in columns.iter().enumerate() {
-                        let cell = self.rows.as_ref().map(|rows| rows.get(row).map_or(Fp::zero(), |cells| cells[c]));
-                        region.assign_advice(|| "cell", *column, row, || match cell {
-                            Some(cell) => Value::known(cell),
-                            None => Value::unknown(),
-                        })?;
+                        let cell =
+                            self.rows.as_ref().map(|rows| rows.get(row).map_or(Fp::zero(), |cells| cells[c]));
+                        region.assign_advice(
+                            || "cell",
+                            *column,
+                            row,
+                            || match cell {
+                                Some(cell) => Value::known(cell),
+                                None => Value::unknown(),
+                            },
+                        )?;
                     }
                 }
                 Ok(())
@@ -120,7 +128,8 @@ impl ProductKeys {
 
     fn derive(k: u32) -> ProductKeys {
         let params = Params::<EqAffine>::new(k);
-        let vk = keygen_vk(&params, &ProductCircuit { k, rows: None }).expect("the circuit is fixed and fits its size");
+        let vk = keygen_vk(&params, &ProductCircuit { k, rows: None })
+            .expect("the circuit is fixed and fits its size");
         let (lagrange, blinding) = lagrange_bases(&params);
         ProductKeys { params, vk, lagrange, blinding, pk: OnceLock::new() }
     }
@@ -129,7 +138,8 @@ impl ProductKeys {
     pub fn proving_key(&self) -> &ProvingKey<EqAffine> {
         self.pk.get_or_init(|| {
             let circuit = ProductCircuit { k: self.params.k(), rows: None };
-            keygen_pk(&self.params, self.vk.clone(), &circuit).expect("the circuit is fixed and fits its size")
+            keygen_pk(&self.params, self.vk.clone(), &circuit)
+                .expect("the circuit is fixed and fits its size")
         })
     }
 }

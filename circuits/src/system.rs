@@ -10,7 +10,7 @@ use crate::layout::{Layout, MIN_ROWS};
 use crate::lower::{Modes, inference, key};
 use crate::model::{LayerList, Range, TableBits};
 use crate::products::{MAX_K, size_parameter, usable_rows};
-use crate::reduction::{Plan, Party, reduce};
+use crate::reduction::{Party, Plan, reduce};
 use ff::PrimeField;
 use provenn_algebra::Fp;
 
@@ -61,8 +61,10 @@ impl System {
         let plan = &self.plan;
         let tree = plan.leaves.as_ref().map_or(0, |leaves| leaves.variables) as u128;
         let rows: u128 = self.circuit.tables.iter().map(|table| table.rows() as u128).sum();
-        let point = self.circuit.linears.iter().map(|linear| box_variables(&linear.extents)).max().unwrap_or(0);
-        let contract_point = self.circuit.contracts.iter().map(|contract| box_variables(&contract.left_extents())).max();
+        let point =
+            self.circuit.linears.iter().map(|linear| box_variables(&linear.extents)).max().unwrap_or(0);
+        let contract_point =
+            self.circuit.contracts.iter().map(|contract| box_variables(&contract.left_extents())).max();
         let contracts = self.circuit.contracts.len();
         // Two claims per leaf level and one per layer, one per linear constraint, two per contract and three that join them.
         let forms = tree as usize + 2 + self.circuit.linears.len() + 2 * contracts + 3;
@@ -80,9 +82,7 @@ impl System {
             leaves: self.plan.leaves.as_ref().map_or(0, |leaves| 1 << leaves.variables),
             lookups: self.circuit.lookups.iter().map(|l| l.extents.iter().product::<usize>()).sum(),
             committed: witness
-                .filter(|(tensor, placement)| {
-                    placement.is_some() && !matches!(tensor.role, Role::Weight(_))
-                })
+                .filter(|(tensor, placement)| placement.is_some() && !matches!(tensor.role, Role::Weight(_)))
                 .map(|(tensor, _)| tensor.len())
                 .sum(),
             columns: self.layout.columns() - self.layout.weights.len() + self.mask_columns,
@@ -252,7 +252,6 @@ pub fn round_mask_coefficients(bound: &[Fp]) -> Vec<Fp> {
     coefficients
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,7 +261,8 @@ mod tests {
     #[test]
     fn statistical_security_is_far_above_the_discrete_logarithms() {
         let scale = Scale { mantissa: 1, exponent: 0 };
-        let requantize = Requantize { shift: 0, function: Function::Relu, output: Range::new(0, 127), domain: 7 };
+        let requantize =
+            Requantize { shift: 0, function: Function::Relu, output: Range::new(0, 127), domain: 7 };
         let layers = |len| LayerList {
             input_shape: vec![len],
             input_range: Range::new(-128, 127),

@@ -5,10 +5,10 @@
 
 use crate::layers::Function;
 use crate::model::Range;
+use ff::Field;
 use provenn_algebra::Fp;
 use provenn_algebra::multilinear::prefix_moments;
 use provenn_algebra::small::from_i64;
-use ff::Field;
 
 /// A look-up table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -118,9 +118,7 @@ impl Table {
         pieces
             .iter()
             .zip(ends)
-            .flat_map(|(piece, end)| {
-                (piece.start..end).map(|row| piece.slope * row as i64 + piece.intercept)
-            })
+            .flat_map(|(piece, end)| (piece.start..end).map(|row| piece.slope * row as i64 + piece.intercept))
             .collect()
     }
 
@@ -152,7 +150,8 @@ impl Table {
         let mut sum = Fp::ZERO;
         for (piece, end) in pieces.iter().zip(ends) {
             let upto = prefix_moments(point, end);
-            sum += from_i64(piece.slope) * (upto.1 - below.1) + from_i64(piece.intercept) * (upto.0 - below.0);
+            sum +=
+                from_i64(piece.slope) * (upto.1 - below.1) + from_i64(piece.intercept) * (upto.0 - below.0);
             below = upto;
         }
         sum
@@ -195,7 +194,10 @@ mod tests {
                     Table::Saturate { split, .. } => {
                         for low in [0, 1, (1 << split) - 1] {
                             let value = (entry(0) << split) + low;
-                            assert_eq!(entry(1) * low + entry(2), value.clamp(-(1 << split), (1 << split) - 1));
+                            assert_eq!(
+                                entry(1) * low + entry(2),
+                                value.clamp(-(1 << split), (1 << split) - 1)
+                            );
                         }
                     }
                 }
@@ -212,7 +214,10 @@ mod tests {
             for column in 0..table.columns() {
                 let entries = table.column(column);
                 assert_eq!(entries.len(), table.rows());
-                assert_eq!(entries, (0..table.rows()).map(|row| table.entry(row, column)).collect::<Vec<_>>());
+                assert_eq!(
+                    entries,
+                    (0..table.rows()).map(|row| table.entry(row, column)).collect::<Vec<_>>()
+                );
                 let direct: Fp = entries.iter().zip(eq_table(&point)).map(|(v, e)| from_i64(*v) * e).sum();
                 assert_eq!(table.extension(column, &point), direct, "{table:?} column {column}");
                 let range = table.column_range(column);

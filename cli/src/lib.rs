@@ -39,3 +39,8 @@ pub use provenn_models::{Dataset, Fidelity, FloatModel, ModelError, QuantizeOpti
 pub use provenn_prover::{Phase, ProveOptions, ProverError};
 pub use provenn_verifier::{Part, Rejection, Shown, Verified, VerifyingKey};
 pub use values::Values;
+
+/// The README's Rust, tested.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

@@ -20,7 +20,13 @@ pub(crate) struct ColumnSet {
 
 impl ColumnSet {
     /// Lays out the tensors of a group.
-    pub(crate) fn lay_out(circuit: &Circuit, layout: &Layout, group: Group, values: &Witness<'_>, blinds: Vec<Fp>) -> Self {
+    pub(crate) fn lay_out(
+        circuit: &Circuit,
+        layout: &Layout,
+        group: Group,
+        values: &Witness<'_>,
+        blinds: Vec<Fp>,
+    ) -> Self {
         let range = layout.group(group);
         let mut entries = vec![0; range.len() * layout.n];
         for (id, tensor) in circuit.tensors.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! The prover's side of the bilinear sum-check.
 
-use crate::witness::Witness;
 use crate::lookup::suffix_tables;
+use crate::witness::Witness;
 use ff::Field;
 use provenn_algebra::Fp;
 use provenn_algebra::multilinear::bind_top;
@@ -120,7 +120,8 @@ impl ContractProver {
 
     /// `p0, p1, q0, q1` of the next pair of contracts.
     pub(crate) fn gate(&mut self) -> [Fp; 4] {
-        let mut operands = self.instances[self.next_gate..].iter().take(2).map(|i| (i.coefficient * i.a[0], i.c[0]));
+        let mut operands =
+            self.instances[self.next_gate..].iter().take(2).map(|i| (i.coefficient * i.a[0], i.c[0]));
         let zero = (Fp::ZERO, Fp::ZERO);
         let (p0, q1) = operands.next().unwrap_or(zero);
         let (p1, q0) = operands.next().unwrap_or(zero);
@@ -131,9 +132,9 @@ impl ContractProver {
     /// Instances that depend on the variable of this round.
     fn active(&self) -> impl Iterator<Item = &Instance> {
         let batch_phase = !self.suffixes.is_empty();
-        self.instances.iter().filter(move |instance| {
-            (if batch_phase { instance.batch } else { instance.sum }) >= self.left
-        })
+        self.instances
+            .iter()
+            .filter(move |instance| (if batch_phase { instance.batch } else { instance.sum }) >= self.left)
     }
 }
 

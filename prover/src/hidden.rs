@@ -85,8 +85,10 @@ impl Masks {
 
     /// Commitments to the mask columns, the gate mask columns, and the row masks.
     pub(crate) fn commit(&self, committer: &Committer, keys: &ProductKeys) -> MaskCommitments {
-        let rounds = self.rounds.iter().zip(&self.round_blinds).map(|(m, blind)| committer.commit_field(m, blind));
-        let gates = self.gates.par_iter().zip(&self.gate_blinds).map(|(mu, blind)| commit_lagrange(keys, mu, blind));
+        let rounds =
+            self.rounds.iter().zip(&self.round_blinds).map(|(m, blind)| committer.commit_field(m, blind));
+        let gates =
+            self.gates.par_iter().zip(&self.gate_blinds).map(|(mu, blind)| commit_lagrange(keys, mu, blind));
         MaskCommitments {
             rounds: rounds.collect(),
             gates: gates.collect(),
@@ -116,7 +118,8 @@ pub(crate) struct MaskCommitments {
 /// Commitment over halo2's Lagrange bases.
 pub(crate) fn commit_lagrange(keys: &ProductKeys, values: &[Fp], blind: &Fp) -> EqAffine {
     let scalars: Vec<Fp> = values.iter().chain([blind]).copied().collect();
-    let bases: Vec<EqAffine> = keys.lagrange[..values.len()].iter().chain([&keys.blinding]).copied().collect();
+    let bases: Vec<EqAffine> =
+        keys.lagrange[..values.len()].iter().chain([&keys.blinding]).copied().collect();
     msm(&scalars, &bases).to_affine()
 }
 
@@ -239,7 +242,8 @@ impl<H: Hooks> Party for ProverParty<'_, H> {
     fn begin_lookups(&mut self, beta: Fp, gamma: Fp) -> Result<(), ProverError> {
         (self.observe)(Phase::Lookups);
         if let Some(plan) = &self.system.plan.leaves {
-            self.lookups = Some(LookupProver::new(&self.system.circuit, plan, self.values, (beta, gamma), self.hooks)?);
+            self.lookups =
+                Some(LookupProver::new(&self.system.circuit, plan, self.values, (beta, gamma), self.hooks)?);
         }
         Ok(())
     }

@@ -12,8 +12,8 @@ use provenn_algebra::Fp;
 use provenn_algebra::commit::Committer;
 use provenn_algebra::encoding::compress;
 use provenn_circuits::artifact::{
-    CommitmentFormat, Core, Kind, MAX_CONTEXT_BYTES, ModelId, OpeningContent, ProofContent, Statement, TensorOpening,
-    VERSION, VerifyingKeyContent, decode, encode, values_to_bytes,
+    CommitmentFormat, Core, Kind, MAX_CONTEXT_BYTES, ModelId, OpeningContent, ProofContent, Statement,
+    TensorOpening, VERSION, VerifyingKeyContent, decode, encode, values_to_bytes,
 };
 use provenn_circuits::circuit::{Role, TensorId, Visibility};
 use provenn_circuits::layout::Group;
@@ -109,13 +109,25 @@ impl ProvingKey {
         let commitments = compress(&committer.commit_small(&weights.columns(), &weights.blinds));
         let core = Core { version: VERSION, layers, commitments };
         let model_id = core.model_id();
-        let mut key =
-            ProvingKey { core, model_id, key_proof: Vec::new(), parameters, notes, shape, weights, committer };
+        let mut key = ProvingKey {
+            core,
+            model_id,
+            key_proof: Vec::new(),
+            parameters,
+            notes,
+            shape,
+            weights,
+            committer,
+        };
         key.key_proof = key.prove_key(hooks, observe)?;
         Ok(key)
     }
 
-    fn prove_key(&self, hooks: &mut impl Hooks, observe: &mut dyn FnMut(Phase)) -> Result<Vec<u8>, ProverError> {
+    fn prove_key(
+        &self,
+        hooks: &mut impl Hooks,
+        observe: &mut dyn FnMut(Phase),
+    ) -> Result<Vec<u8>, ProverError> {
         let system = &self.shape.key;
         observe(Phase::Witness);
         let mut values = assign(&system.circuit, &self.parameters, None)?;

@@ -74,7 +74,8 @@ impl LookupProver {
 
     /// Starts the sum-check of the next layer. `claim` is the value of `P + lambda Q` at `point`.
     pub(crate) fn begin_layer(&mut self, point: &[Fp], lambda: Fp, claim: Fp) -> Result<(), ProverError> {
-        let Level { p: mut p0, q: mut q0 } = self.levels.pop_front().unwrap_or(Level { p: vec![], q: vec![] });
+        let Level { p: mut p0, q: mut q0 } =
+            self.levels.pop_front().unwrap_or(Level { p: vec![], q: vec![] });
         let half = p0.len() / 2;
         let mut p1 = p0.split_off(half);
         let q1 = q0.split_off(half);
@@ -89,7 +90,8 @@ impl LookupProver {
         let suffixes = suffix_tables(point);
         let message = (Fp::ZERO, Fp::ZERO);
         let point = point.to_vec();
-        self.layer = Some(Layer { p0, p1, q0, q1, lambda, claim, point, suffixes, inverses, round: 0, message });
+        self.layer =
+            Some(Layer { p0, p1, q0, q1, lambda, claim, point, suffixes, inverses, round: 0, message });
         Ok(())
     }
 
@@ -164,7 +166,10 @@ impl Layer {
             vectors.into_par_iter().for_each(|vector| {
                 let half = vector.len() / 2;
                 let (low, high) = vector.split_at_mut(half);
-                low.par_iter_mut().with_min_len(PARALLEL).zip(&*high).for_each(|(l, h)| *l += rho * (*h - *l));
+                low.par_iter_mut()
+                    .with_min_len(PARALLEL)
+                    .zip(&*high)
+                    .for_each(|(l, h)| *l += rho * (*h - *l));
                 vector.truncate(half);
             });
         }
@@ -249,7 +254,10 @@ fn leaves(circuit: &Circuit, plan: &LeafPlan, values: &Witness<'_>, beta: Fp, ga
                     p[position] = Fp::ONE;
                     // Every honest tuple is a row of its table, whose denominator is known already.
                     let row = circuit.tables[table].row_of(entries[0][at]).filter(|&row| {
-                        entries.iter().zip(&columns[table]).all(|(entries, column)| entries[at] == column[row])
+                        entries
+                            .iter()
+                            .zip(&columns[table])
+                            .all(|(entries, column)| entries[at] == column[row])
                     });
                     q[position] = match row {
                         Some(row) => rows[table][row],

@@ -98,7 +98,8 @@ impl Closing<'_> {
         let e2 = e.square();
         // Blinds: of y^, x^, z^.
         let column_blinds = |coefficients: &[Fp], masks: &[Fp]| -> Fp {
-            let tensors: Fp = coefficients.iter().zip(self.columns.blinds()).map(|(c, blind)| *c * blind).sum();
+            let tensors: Fp =
+                coefficients.iter().zip(self.columns.blinds()).map(|(c, blind)| *c * blind).sum();
             tensors + inner_product_field(masks, &self.masks.round_blinds)
         };
         let gate_blinds = |coefficients: &[Fp]| inner_product_field(coefficients, &self.masks.gate_blinds);

@@ -97,8 +97,7 @@ pub(crate) fn prove(
     let challenge = transcript.challenge();
     let combined = combine(&forms, challenge, &masked, &system.circuit, &system.layout, values);
     let columns = Columns { sets: vec![job.weights, job.input, job.output, &witness] };
-    let closing =
-        Closing { system, keys, committer, columns: &columns, masks: &masks, combined: &combined };
+    let closing = Closing { system, keys, committer, columns: &columns, masks: &masks, combined: &combined };
     closing.prove(&mut transcript, hooks, &mut rng)?;
 
     observe(Phase::Products);

@@ -43,8 +43,14 @@ impl<'k> Reduction<'k> {
     pub fn run(&self) -> Result<usize, ProverError> {
         let mut transcript = ProverTranscript::new();
         let (mut hooks, mut observe) = (Honest, |_| {});
-        let mut party =
-            ProverParty::new(self.system, &self.values, &self.masks, &mut transcript, &mut hooks, &mut observe);
+        let mut party = ProverParty::new(
+            self.system,
+            &self.values,
+            &self.masks,
+            &mut transcript,
+            &mut hooks,
+            &mut observe,
+        );
         self.system.reduce(&mut party)?;
         let (_, _, forms) = party.finish();
         Ok(forms.len())

@@ -21,7 +21,9 @@ pub(crate) fn assign<'w>(
         .tensors
         .iter()
         .map(|tensor| match tensor.role {
-            Role::Weight(index) => parameters.get(index).map_or(Cow::Borrowed(&[][..]), |p| Cow::Borrowed(&p[..])),
+            Role::Weight(index) => {
+                parameters.get(index).map_or(Cow::Borrowed(&[][..]), |p| Cow::Borrowed(&p[..]))
+            }
             Role::Input(_) => Cow::Borrowed(input.unwrap_or(&[])),
             _ => Cow::Borrowed(&[][..]),
         })
@@ -102,7 +104,12 @@ fn run(circuit: &Circuit, step: &Step, values: &mut Witness<'_>) -> Result<(), P
     }
 }
 
-fn set(circuit: &Circuit, values: &mut Witness<'_>, id: TensorId, result: Vec<i64>) -> Result<(), ProverError> {
+fn set(
+    circuit: &Circuit,
+    values: &mut Witness<'_>,
+    id: TensorId,
+    result: Vec<i64>,
+) -> Result<(), ProverError> {
     let tensor = &circuit.tensors[id];
     if let Some(index) = result.iter().position(|&v| !tensor.range.contains(v)) {
         return Err(ProverError::Witness { what: tensor.name.clone(), index });
@@ -137,9 +144,13 @@ fn evaluate(circuit: &Circuit, source: &Source, values: &Values<'_>) -> Vec<i64>
         for axis in (1..strides.len()).rev() {
             strides[axis - 1] = strides[axis] * source.extents[axis];
         }
-        let positions = contract.left_extents().iter().zip(order).fold(vec![0], |positions, (&extent, &to)| {
-            positions.iter().flat_map(|p| (0..extent).map(|x| p + x * strides[to]).collect::<Vec<_>>()).collect()
-        });
+        let positions =
+            contract.left_extents().iter().zip(order).fold(vec![0], |positions, (&extent, &to)| {
+                positions
+                    .iter()
+                    .flat_map(|p| (0..extent).map(|x| p + x * strides[to]).collect::<Vec<_>>())
+                    .collect()
+            });
         for (product, position) in products.into_iter().zip(positions) {
             result[position] += product;
         }
@@ -158,9 +169,7 @@ fn products(contract: &Contract, tensors: &[Tensor], values: &Values<'_>) -> Vec
         .enumerate()
         .flat_map_iter(|(row, a)| {
             let b = row / i;
-            c[b * j * k..(b + 1) * j * k]
-                .chunks(k)
-                .map(move |c| a.iter().zip(c).map(|(x, y)| x * y).sum())
+            c[b * j * k..(b + 1) * j * k].chunks(k).map(move |c| a.iter().zip(c).map(|(x, y)| x * y).sum())
         })
         .collect()
 }

@@ -77,8 +77,9 @@ pub(crate) fn verify(
     let message_blinds = scalars(GATE_COLUMNS)?;
 
     let strategy = Deferred(MSM::new(&keys.params));
-    let halo2 = verify_proof::<_, Challenge255<EqAffine>, _, _>(&keys.params, &keys.vk, strategy, &[&[]], transcript)
-        .map_err(|error| Rejection::Products { reason: error.to_string() })?;
+    let halo2 =
+        verify_proof::<_, Challenge255<EqAffine>, _, _>(&keys.params, &keys.vk, strategy, &[&[]], transcript)
+            .map_err(|error| Rejection::Products { reason: error.to_string() })?;
     if transcript.remaining() > 0 {
         return Err(Rejection::Trailing { extra: transcript.remaining() });
     }
@@ -124,7 +125,9 @@ pub(crate) fn verify(
         for (slot, cells) in lagrange.iter_mut().zip(&masked.gates) {
             *slot += *weight * cells[column];
         }
-        for (slot, sum) in lagrange[gate_rows - UNUSABLE_ROWS..].iter_mut().zip(&tails[column * UNUSABLE_ROWS..]) {
+        for (slot, sum) in
+            lagrange[gate_rows - UNUSABLE_ROWS..].iter_mut().zip(&tails[column * UNUSABLE_ROWS..])
+        {
             *slot += *weight * sum;
         }
         blinding += *weight * message_blinds[column];

@@ -155,8 +155,7 @@ fn simulate(
     for (id, tensor) in public {
         values[*id] = Cow::Borrowed(tensor);
     }
-    let combined =
-        combine(&forms, transcript.challenge(), &masked, &system.circuit, &system.layout, &values);
+    let combined = combine(&forms, transcript.challenge(), &masked, &system.circuit, &system.layout, &values);
     let mut claim = combined.target;
     let mut bound = Vec::new();
     for _ in 0..nu {
@@ -182,8 +181,13 @@ fn simulate(
     let rows = &key.generators.g;
     let first = [
         sum(
-            [&y[..], &answer_blinds[..1], &folded(&opening.columns, &powers.columns), &folded(&opening.masks, &powers.masks)]
-                .concat(),
+            [
+                &y[..],
+                &answer_blinds[..1],
+                &folded(&opening.columns, &powers.columns),
+                &folded(&opening.masks, &powers.masks),
+            ]
+            .concat(),
             [&rows[..n], &[key.generators.h], &columns, &masks].concat(),
         ),
         sum(
@@ -206,11 +210,20 @@ fn simulate(
     // The oracle's own answer is replaced by e.
     transcript.challenge();
     // 6. and 7. The sums, and halo2 on the zero witness.
-    for scalar in answer_blinds.iter().chain(&z).chain(&x).chain(&y).chain(sums.iter().flatten()).chain(&sigmas) {
+    for scalar in
+        answer_blinds.iter().chain(&z).chain(&x).chain(&y).chain(sums.iter().flatten()).chain(&sigmas)
+    {
         transcript.scalar(scalar);
     }
     let circuit = ProductCircuit::new(key.shape.k, vec![]);
-    create_proof(&keys.params, keys.proving_key(), &[circuit], &[&[]], ChaCha20Rng::from_seed(seed), &mut transcript)?;
+    create_proof(
+        &keys.params,
+        keys.proving_key(),
+        &[circuit],
+        &[&[]],
+        ChaCha20Rng::from_seed(seed),
+        &mut transcript,
+    )?;
     Ok((transcript.finish(), challenges, e))
 }
 

@@ -93,9 +93,13 @@ impl VerifyingKey {
         let opening: OpeningContent = decode(Kind::Opening, opening)?;
         let (shown, opened, group, id) = match part {
             Part::Input => (&statement.input, opening.input, Group::Input, statement.system.circuit.input()),
-            Part::Output => (&statement.output, opening.output, Group::Output, statement.system.circuit.output()),
+            Part::Output => {
+                (&statement.output, opening.output, Group::Output, statement.system.circuit.output())
+            }
         };
-        let Shown::Committed { format, points } = shown else { return Err(Rejection::NothingToOpen { part }) };
+        let Shown::Committed { format, points } = shown else {
+            return Err(Rejection::NothingToOpen { part });
+        };
         let opened = opened.ok_or(Rejection::NotInOpening { part })?;
         let id = id.ok_or(Rejection::NothingToOpen { part })?;
         check_opening(statement.system, id, group, part, format, points, opened)
@@ -124,9 +128,8 @@ impl<'k> ParsedStatement<'k> {
                 actual: String::from_utf8_lossy(content.context).into_owned(),
             });
         }
-        let modes = *Modes::ALL
-            .get(usize::from(content.modes))
-            .ok_or(Rejection::Modes { actual: content.modes })?;
+        let modes =
+            *Modes::ALL.get(usize::from(content.modes)).ok_or(Rejection::Modes { actual: content.modes })?;
         let system = key.shape.inference(modes);
         let (input_id, output_id) = (system.circuit.input(), system.circuit.output());
         let (input, input_points) = shown(system, Part::Input, modes.input, input_id, content.input)?;
@@ -158,7 +161,11 @@ fn shown(
     bytes: &[u8],
 ) -> Result<(Shown, Vec<EqAffine>), Rejection> {
     let length = |expected: usize| {
-        if bytes.len() == expected { Ok(()) } else { Err(Rejection::Length { part, expected, actual: bytes.len() }) }
+        if bytes.len() == expected {
+            Ok(())
+        } else {
+            Err(Rejection::Length { part, expected, actual: bytes.len() })
+        }
     };
     match visibility {
         Visibility::Public => {
@@ -168,13 +175,19 @@ fn shown(
             length(8 * entries)?;
             let values: Vec<i64> = bytes
                 .chunks_exact(8)
-                .map(|chunk| chunk.iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte)) as i64)
+                .map(|chunk| {
+                    chunk.iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte)) as i64
+                })
                 .collect();
             match values.iter().position(|&value| !range.contains(value)) {
                 None => Ok((Shown::Public(values), Vec::new())),
-                Some(index) => {
-                    Err(Rejection::OutOfRange { part, index, value: values[index], lo: range.lo, hi: range.hi })
-                }
+                Some(index) => Err(Rejection::OutOfRange {
+                    part,
+                    index,
+                    value: values[index],
+                    lo: range.lo,
+                    hi: range.hi,
+                }),
             }
         }
         Visibility::Committed => {
@@ -256,8 +269,10 @@ fn check_opening(
         let (value, range) = (opening.values[index], tensor.range);
         return Err(Rejection::OutOfRange { part, index, value, lo: range.lo, hi: range.hi });
     }
-    let blinds: Option<Vec<_>> = opening.blinds.iter().map(|repr| Option::from(provenn_algebra::Fp::from_repr(*repr))).collect();
-    let blinds = blinds.filter(|blinds| blinds.len() == points.len()).ok_or(Rejection::WrongOpening { part })?;
+    let blinds: Option<Vec<_>> =
+        opening.blinds.iter().map(|repr| Option::from(provenn_algebra::Fp::from_repr(*repr))).collect();
+    let blinds =
+        blinds.filter(|blinds| blinds.len() == points.len()).ok_or(Rejection::WrongOpening { part })?;
     let layout: &Layout = &system.layout;
     let columns: Range<usize> = layout.group(group);
     let mut entries = vec![0; columns.len() * layout.n];

@@ -30,7 +30,9 @@ impl Gemm {
     pub fn accumulator(&self, input: Range) -> Option<Range> {
         let weight = Range::signed(self.weight_bits.into());
         let (mut lo, mut hi) = (0i64, 0i64);
-        for (w, x) in [(weight.lo, input.lo), (weight.lo, input.hi), (weight.hi, input.lo), (weight.hi, input.hi)] {
+        for (w, x) in
+            [(weight.lo, input.lo), (weight.lo, input.hi), (weight.hi, input.lo), (weight.hi, input.hi)]
+        {
             let product = w.checked_mul(x)?;
             lo = lo.min(product);
             hi = hi.max(product);
@@ -136,12 +138,23 @@ impl Gemm {
 
     /// Constraints: `2^shift * quotient + remainder - half - bias[i] = sum_k weight[i, k] * x[j, k]`, and the
     /// requantization of what is on the left.
-    pub(crate) fn lower(&self, builder: &mut Builder<'_>, node: usize, input: &Value, output: &ValueSpec) -> Value {
+    pub(crate) fn lower(
+        &self,
+        builder: &mut Builder<'_>,
+        node: usize,
+        input: &Value,
+        output: &ValueSpec,
+    ) -> Value {
         let (tensor, rows, inner) = self.operand(builder, input);
         let parameters = builder.parameters[node].clone();
         let name = format!("layer {node}");
         let shape = [&rows[..], &[self.outputs as usize]].concat();
-        let y = builder.declare(&format!("{name} output"), shape.clone(), builder.output_role(node), output.range);
+        let y = builder.declare(
+            &format!("{name} output"),
+            shape.clone(),
+            builder.output_role(node),
+            output.range,
+        );
 
         // The value's box is j ++ i, the left side's is i ++ j.
         let to_left: Vec<usize> = (1..=rows.len()).chain([0]).collect();
@@ -170,7 +183,8 @@ impl Gemm {
             a: Expr::view(1, weights),
             c: Expr::view(1, operand),
         });
-        let source = Source { extents: shape.clone(), expr: bias.clone(), contract: Some((contract, from_left)) };
+        let source =
+            Source { extents: shape.clone(), expr: bias.clone(), contract: Some((contract, from_left)) };
         let accumulator = match &self.requantize {
             Some(requantize) => builder.requantize(&name, requantize, source, y),
             None => {

@@ -117,7 +117,13 @@ impl Activation {
     }
 
     /// Constraints: `x = 2^shift * quotient + remainder - half`, and the requantization of what is on the right.
-    pub(crate) fn lower(&self, builder: &mut Builder<'_>, node: usize, input: &Value, output: &ValueSpec) -> Value {
+    pub(crate) fn lower(
+        &self,
+        builder: &mut Builder<'_>,
+        node: usize,
+        input: &Value,
+        output: &ValueSpec,
+    ) -> Value {
         let extents = builder.circuit.tensors[input.tensor].shape.clone();
         let name = format!("layer {node}");
         let role = builder.output_role(node);

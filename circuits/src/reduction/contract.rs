@@ -106,7 +106,9 @@ pub(super) fn reduce<P: Party>(
             empty = Some((gate.p1, gate.q0));
         }
     }
-    for (l, ((contract, (a, c)), (i, j))) in circuit.contracts.iter().zip(operands).zip(&points.own).enumerate() {
+    for (l, ((contract, (a, c)), (i, j))) in
+        circuit.contracts.iter().zip(operands).zip(&points.own).enumerate()
+    {
         let (nb, nk) = instance_variables(contract);
         let (b, k) = (last(&bound_batch, nb), last(&bound_sum, nk));
         let mut form = Form::from(Affine::default().plus(-Fp::ONE, a));
@@ -114,7 +116,12 @@ pub(super) fn reduce<P: Party>(
         form.add_expr(points.coefficients[l], &contract.a, &vectors, circuit);
         party.assert_zero(form);
         let mut form = Form::from(Affine::default().plus(-Fp::ONE, c));
-        form.add_expr(Fp::ONE, &contract.c, &box_vectors(&contract.c_extents(), &[b, j, k].concat()), circuit);
+        form.add_expr(
+            Fp::ONE,
+            &contract.c,
+            &box_vectors(&contract.c_extents(), &[b, j, k].concat()),
+            circuit,
+        );
         party.assert_zero(form);
     }
     if let Some((p1, q0)) = empty {

@@ -137,7 +137,8 @@ impl Counter {
         let row = self.gates;
         self.gates += 1;
         party.gate(row)?;
-        let [p0, p1, q0, q1, t, w]: [Slot; GATE_COLUMNS] = std::array::from_fn(|column| Slot::Gate(row, column));
+        let [p0, p1, q0, q1, t, w]: [Slot; GATE_COLUMNS] =
+            std::array::from_fn(|column| Slot::Gate(row, column));
         Ok(Gate { p0, p1, q0, q1, t, w })
     }
 

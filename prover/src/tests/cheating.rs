@@ -119,7 +119,8 @@ fn false_witness_values_are_rejected() {
             let verdict = verdict(&mut Add(name, entry, delta));
             // A false public output may leave its declared range before anything else is checked.
             let expected = matches!(verdict, Err(Rejection::FalseClaim))
-                || (name == "layer 2 output" && matches!(verdict, Err(Rejection::OutOfRange { part: Part::Output, .. })));
+                || (name == "layer 2 output"
+                    && matches!(verdict, Err(Rejection::OutOfRange { part: Part::Output, .. })));
             assert!(expected, "{name}[{entry}] {delta:+}: {verdict:?}");
         }
     }
@@ -181,7 +182,8 @@ fn a_false_look_up_is_not_saved_by_gaps() {
         fn leaves(&mut self, p: &mut [Fp], q: &mut [Fp], gaps: usize) {
             assert!(gaps < p.len(), "the fixture has a gap");
             // The gap takes minus the sum of all other fractions, so that the root is 0 as it should be.
-            let sum: Fp = p.iter().zip(q.iter()).map(|(p, q)| *p * q.invert().expect("no denominator is 0")).sum();
+            let sum: Fp =
+                p.iter().zip(q.iter()).map(|(p, q)| *p * q.invert().expect("no denominator is 0")).sum();
             p[gaps] = -sum;
             q[gaps] = Fp::ONE;
         }
@@ -491,9 +493,16 @@ fn an_owner_cannot_hide_weights_in_padding() {
         *v = if *v == 0 { 1 } else { *v };
     }
     let model = Model { layers: model.layers.clone(), parameters };
-    let pk = ProvingKey::commit_with(model.layers.clone(), model.parameters.clone(), vec![], &mut Hide, &mut |_| {})
-        .expect("the owner finishes");
-    let vk = VerifyingKey::from_bytes(&pk.verifying_key().expect("a small key")).expect("all true weights are in range");
+    let pk = ProvingKey::commit_with(
+        model.layers.clone(),
+        model.parameters.clone(),
+        vec![],
+        &mut Hide,
+        &mut |_| {},
+    )
+    .expect("the owner finishes");
+    let vk = VerifyingKey::from_bytes(&pk.verifying_key().expect("a small key"))
+        .expect("all true weights are in range");
     let proof = pk.prove(input, ProveOptions::default()).expect("a valid input");
     assert_eq!(proof.output, model.run(input), "the hidden weights change nothing");
     assert!(vk.verify(&proof.bytes, b"").is_ok());
@@ -521,8 +530,14 @@ fn weights_that_are_not_integers_in_range_give_no_key() {
     parameters.iter_mut().skip(1).flatten().for_each(|v| *v = if *v == 77 { 76 } else { *v });
     for value in [128, -129, i64::MAX / 4] {
         let mut hooks = Weight(20, value);
-        let pk = ProvingKey::commit_with(model.layers.clone(), parameters.clone(), vec![], &mut hooks, &mut |_| {})
-            .expect("the owner finishes");
+        let pk = ProvingKey::commit_with(
+            model.layers.clone(),
+            parameters.clone(),
+            vec![],
+            &mut hooks,
+            &mut |_| {},
+        )
+        .expect("the owner finishes");
         let verdict = VerifyingKey::from_bytes(&pk.verifying_key().expect("a small key")).map(|_| ());
         assert_eq!(verdict, Err(Rejection::KeyProof(Box::new(Rejection::FalseClaim))), "weight {value}");
     }
@@ -554,13 +569,20 @@ fn statements_cannot_be_exchanged() {
     let moved = altered(&proof, |content| content.input = &zeros);
     assert_eq!(verify(&moved, b"order 7"), Err(Rejection::FalseClaim));
     let output = model.run(&FIXTURE.input);
-    let other = provenn_circuits::artifact::values_to_bytes(&[output[0], output[1], if output[2] == 0 { 1 } else { 0 }]);
+    let other = provenn_circuits::artifact::values_to_bytes(&[
+        output[0],
+        output[1],
+        if output[2] == 0 { 1 } else { 0 },
+    ]);
     let moved = altered(&proof, |content| content.output = &other);
     assert_eq!(verify(&moved, b"order 7"), Err(Rejection::FalseClaim));
     // Out of range, and of the wrong length.
     let far = provenn_circuits::artifact::values_to_bytes(&[0, 64, 0]);
     let moved = altered(&proof, |content| content.output = &far);
-    assert!(matches!(verify(&moved, b"order 7"), Err(Rejection::OutOfRange { part: Part::Output, index: 1, value: 64, .. })));
+    assert!(matches!(
+        verify(&moved, b"order 7"),
+        Err(Rejection::OutOfRange { part: Part::Output, index: 1, value: 64, .. })
+    ));
     let moved = altered(&proof, |content| content.output = &far[..16]);
     assert_eq!(
         verify(&moved, b"order 7"),
@@ -724,14 +746,16 @@ fn a_false_flattening_copy_is_rejected() {
         Layer::Gemm(Gemm { inputs, outputs, weight_bits: 4, bias_bits: None, requantize })
     };
     let node = |layer, input: u32| Node { layer, inputs: vec![input] };
-    let nodes = vec![node(gemm(4, 4, Some(requantize)), 0), node(reshape(&[3, 8]), 1), node(gemm(8, 2, None), 2)];
+    let nodes =
+        vec![node(gemm(4, 4, Some(requantize)), 0), node(reshape(&[3, 8]), 1), node(gemm(8, 2, None), 2)];
     let layers = list(&[6, 4], Range::new(-20, 31), nodes, TableBits { limb: 6, direct: 8 });
     let model = Model { layers, parameters: vec![vec![3; 16], vec![-2; 16]] };
     let (pk, vk) = keys(&model);
     let input = model.random_input(2);
     for (hooks, expected) in [(0, Ok(())), (1, Err(Rejection::FalseClaim))] {
         let mut hooks = Add("layer 0 output flattened", 7, hooks);
-        let proof = pk.prove_with(&input, ProveOptions::default(), &mut hooks, &mut |_| {}).expect("it finishes");
+        let proof =
+            pk.prove_with(&input, ProveOptions::default(), &mut hooks, &mut |_| {}).expect("it finishes");
         assert_eq!(vk.verify(&proof.bytes, b"").map(|_| ()), expected);
     }
 }

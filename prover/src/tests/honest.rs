@@ -3,16 +3,17 @@
 use super::models::{Model, Recipe, activation, list, reshape, rng, uniform};
 use crate::{ProveOptions, ProverError, ProvingKey};
 use proptest::prelude::*;
-use provenn_circuits::system::KeyShape;
-use provenn_circuits::{CircuitError, Modes};
 use provenn_circuits::layers::{Function, Gemm, Layer, Requantize};
 use provenn_circuits::model::{Node, Range, TableBits};
+use provenn_circuits::system::KeyShape;
+use provenn_circuits::{CircuitError, Modes};
 use provenn_verifier::{Part, Rejection, Shown, VerifyingKey};
 
 pub(super) fn keys(model: &Model) -> (ProvingKey, VerifyingKey) {
     let pk = ProvingKey::commit(model.layers.clone(), model.parameters.clone(), vec![], &mut |_| {})
         .expect("the model is valid");
-    let vk = VerifyingKey::from_bytes(&pk.verifying_key().expect("a small key")).expect("the key proof is true");
+    let vk =
+        VerifyingKey::from_bytes(&pk.verifying_key().expect("a small key")).expect("the key proof is true");
     (pk, vk)
 }
 
@@ -41,15 +42,17 @@ fn recipes() -> impl Strategy<Value = Recipe> {
         (1usize..4, prop::collection::vec(1usize..10, 2..5), 2u8..13, any::<bool>()),
         (4u8..9, 6u8..12, 0u8..9, any::<bool>(), any::<u64>()),
     )
-        .prop_map(|((rows, widths, weight_bits, bias), (limb, direct, shift, raw_output, seed))| Recipe {
-            rows,
-            widths,
-            weight_bits,
-            bias,
-            tables: TableBits { limb, direct },
-            shift,
-            raw_output,
-            seed,
+        .prop_map(|((rows, widths, weight_bits, bias), (limb, direct, shift, raw_output, seed))| {
+            Recipe {
+                rows,
+                widths,
+                weight_bits,
+                bias,
+                tables: TableBits { limb, direct },
+                shift,
+                raw_output,
+                seed,
+            }
         })
 }
 
@@ -115,19 +118,16 @@ fn degenerate_models_are_proved() {
 fn reshapes_that_cut_across_axes_are_proved() {
     let tables = TableBits { limb: 6, direct: 8 };
     let node = |layer, input: u32| Node { layer, inputs: vec![input] };
-    let requantize =
-        Requantize { shift: 3, function: Function::Relu, output: Range::new(0, 63), domain: 9 };
+    let requantize = Requantize { shift: 3, function: Function::Relu, output: Range::new(0, 63), domain: 9 };
     let gemm = |inputs, outputs, requantize| {
         Layer::Gemm(Gemm { inputs, outputs, weight_bits: 4, bias_bits: None, requantize })
     };
     // [4, 6] -> [4, 5] -> [2, 10] -> [2, 3]: the second product sums over parts of two axes of the first's output.
-    let nodes = vec![
-        node(gemm(6, 5, Some(requantize)), 0),
-        node(reshape(&[2, 10]), 1),
-        node(gemm(10, 3, None), 2),
-    ];
+    let nodes =
+        vec![node(gemm(6, 5, Some(requantize)), 0), node(reshape(&[2, 10]), 1), node(gemm(10, 3, None), 2)];
     let mut rng = rng(4);
-    let mut weights = |len: usize| (0..len).map(|_| uniform(&mut rng, Range::signed(4))).collect::<Vec<i64>>();
+    let mut weights =
+        |len: usize| (0..len).map(|_| uniform(&mut rng, Range::signed(4))).collect::<Vec<i64>>();
     let parameters = vec![weights(30), weights(30)];
     let model = Model { layers: list(&[4, 6], Range::new(-20, 31), nodes, tables), parameters };
     accepted(&model, &[model.random_input(1), model.random_input(2)]);
@@ -137,7 +137,8 @@ fn reshapes_that_cut_across_axes_are_proved() {
         node(reshape(&[3, 8]), 1),
         node(gemm(8, 2, Some(requantize)), 2),
     ];
-    let mut weights = |len: usize| (0..len).map(|_| uniform(&mut rng, Range::signed(4))).collect::<Vec<i64>>();
+    let mut weights =
+        |len: usize| (0..len).map(|_| uniform(&mut rng, Range::signed(4))).collect::<Vec<i64>>();
     let parameters = vec![weights(16), weights(16)];
     let model = Model { layers: list(&[6, 4], Range::new(-20, 31), nodes, tables), parameters };
     accepted(&model, &[model.random_input(1)]);
@@ -173,14 +174,14 @@ fn domains_that_some_valid_input_leaves_are_refused_at_commit() {
     let Layer::Gemm(gemm) = &mut model.layers.nodes[0].layer else { panic!("a Gemm") };
     gemm.requantize.as_mut().expect("requantized").domain = needed - 1;
     assert_eq!(commit(&sufficient), Ok(()));
-    assert!(matches!(commit(&model.layers), Err(ProverError::Circuit(CircuitError::Parameter { node: Some(0), .. }))));
+    assert!(matches!(
+        commit(&model.layers),
+        Err(ProverError::Circuit(CircuitError::Parameter { node: Some(0), .. }))
+    ));
     // For an activation the layer list alone tells.
     let narrow = Node { layer: activation(Function::Relu, 1, Range::new(0, 3), 2), inputs: vec![0] };
     let layers = list(&[5], Range::new(-16, 15), vec![narrow], TableBits { limb: 4, direct: 4 });
-    assert!(matches!(
-        layers.values(),
-        Err(CircuitError::Parameter { node: Some(0), value: 2, lo: 4, .. })
-    ));
+    assert!(matches!(layers.values(), Err(CircuitError::Parameter { node: Some(0), value: 2, lo: 4, .. })));
 }
 
 #[test]
@@ -190,7 +191,10 @@ fn keys_that_ask_for_too_much_are_refused_before_any_work() {
     let node = |layer, input: u32| Node { layer, inputs: vec![input] };
     let refused = |shape: &[usize], nodes: Vec<Node>| {
         let result = KeyShape::derive(&list(shape, range, nodes, tables)).map(|_| ());
-        assert!(matches!(result, Err(CircuitError::Parameter { .. } | CircuitError::Shape { .. })), "{result:?}");
+        assert!(
+            matches!(result, Err(CircuitError::Parameter { .. } | CircuitError::Shape { .. })),
+            "{result:?}"
+        );
     };
     // Tables beyond 2^14 rows, saturated or not.
     refused(&[3], vec![node(activation(Function::Relu, 0, Range::new(0, 3), 40), 0)]);
@@ -200,10 +204,14 @@ fn keys_that_ask_for_too_much_are_refused_before_any_work() {
     refused(&[1 << 14, 1 << 14], vec![node(activation(Function::Relu, 0, Range::new(0, 3), 4), 0)]);
     refused(&[1 << 30, 1 << 30, 1 << 30], vec![node(activation(Function::Relu, 0, Range::new(0, 3), 4), 0)]);
     // Accumulators beyond 64 bits after a chain of raw outputs.
-    let wide = |inputs| {
-        Layer::Gemm(Gemm { inputs, outputs: 1, weight_bits: 16, bias_bits: None, requantize: None })
-    };
-    let chain = list(&[1 << 18], Range::new(-65536, -1), vec![node(wide(1 << 18), 0), node(wide(1), 1), node(wide(1), 2)], tables);
+    let wide =
+        |inputs| Layer::Gemm(Gemm { inputs, outputs: 1, weight_bits: 16, bias_bits: None, requantize: None });
+    let chain = list(
+        &[1 << 18],
+        Range::new(-65536, -1),
+        vec![node(wide(1 << 18), 0), node(wide(1), 1), node(wide(1), 2)],
+        tables,
+    );
     assert!(matches!(KeyShape::derive(&chain), Err(CircuitError::Wraps { .. })));
     // Eight axes in many layers: no factorial search.
     let nodes = (0..16).map(|n| node(activation(Function::Identity, 0, range, 4), n)).collect();
@@ -312,7 +320,8 @@ fn two_proofs_of_one_statement_share_nothing() {
     assert_eq!(a.len(), b.len());
     let messages = |bytes: &[u8]| {
         let content: provenn_circuits::artifact::ProofContent<'_> =
-            provenn_circuits::artifact::decode(provenn_circuits::artifact::Kind::Proof, bytes).expect("a proof");
+            provenn_circuits::artifact::decode(provenn_circuits::artifact::Kind::Proof, bytes)
+                .expect("a proof");
         words(content.messages)
     };
     assert_eq!(messages(&a).intersection(&messages(&b)).count(), 0);
@@ -324,7 +333,8 @@ fn the_same_weights_have_different_commitments_each_time() {
     let commitments = || {
         let key = keys(&model).0.verifying_key().expect("a small key");
         let content: provenn_circuits::artifact::VerifyingKeyContent =
-            provenn_circuits::artifact::decode(provenn_circuits::artifact::Kind::VerifyingKey, &key).expect("a key");
+            provenn_circuits::artifact::decode(provenn_circuits::artifact::Kind::VerifyingKey, &key)
+                .expect("a key");
         content.core.commitments.into_iter().collect::<std::collections::HashSet<_>>()
     };
     assert_eq!(commitments().intersection(&commitments()).count(), 0);

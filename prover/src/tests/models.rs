@@ -119,8 +119,12 @@ impl Model {
         let specs = self.layers.parameters();
         let mut values = vec![input.to_vec()];
         for (index, node) in self.layers.nodes.iter().enumerate() {
-            let own: Vec<&[i64]> =
-                specs.iter().zip(&self.parameters).filter(|(s, _)| s.node == index).map(|(_, p)| &p[..]).collect();
+            let own: Vec<&[i64]> = specs
+                .iter()
+                .zip(&self.parameters)
+                .filter(|(s, _)| s.node == index)
+                .map(|(_, p)| &p[..])
+                .collect();
             let inputs: Vec<&[i64]> = node.inputs.iter().map(|&v| &values[v as usize][..]).collect();
             let output = node.layer.evaluate(&inputs, &own);
             values.push(output);
