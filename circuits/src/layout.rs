@@ -421,7 +421,7 @@ mod tests {
             }
             for i in 0..k {
                 permutations(k - 1, order, visit);
-                order.swap(if k % 2 == 0 { i } else { 0 }, k - 1);
+                order.swap(if k.is_multiple_of(2) { i } else { 0 }, k - 1);
             }
         }
         for shape in
@@ -432,7 +432,7 @@ mod tests {
                 permutations(shape.len(), &mut (0..shape.len()).collect(), &mut |order| {
                     least = least.min(split(order, &shape, nu).columns(&shape));
                 });
-                let tensor = &circuit(&[shape.clone()]).tensors[0];
+                let tensor = &circuit(std::slice::from_ref(&shape)).tensors[0];
                 assert_eq!(split(&best_order(tensor, nu), &shape, nu).columns(&shape), least);
             }
         }

@@ -48,6 +48,13 @@ pub(crate) struct Value {
     pub(crate) shape: Vec<usize>,
 }
 
+/// A rounded division whose quotient is yet to be placed.
+struct Division {
+    source: Source,
+    shift: u32,
+    remainder: Vec<(TensorId, u32)>,
+}
+
 /// A circuit under construction.
 pub(crate) struct Builder<'l> {
     pub(crate) circuit: Circuit,
@@ -285,19 +292,14 @@ impl Builder<'_> {
         // Outside [-2^direct, 2^direct) the function must be constant to be saturated first.
         let saturate =
             domain > direct && requantize.output.hi < 1 << direct && requantize.output.lo >= -(1 << direct);
+        let division = Division { source, shift, remainder };
         let (input, bits, sum) = if saturate {
-            let range = Range::signed(domain - direct + 1);
-            let high = self.declare(&format!("{name} quotient high"), shape.clone(), Role::Witness, range);
-            let (low, low_sum) = self.limbs(&format!("{name} quotient low"), &shape, direct);
-            let quotient = Quotient::Split { bits: direct, high, low };
-            self.circuit.steps.push(Step::Divide { source, shift, quotient, remainder });
-            let sum = low_sum.clone().plus(1 << direct, whole(high, axes));
-            (self.saturate(name, &shape, domain - direct, high, low_sum), direct, sum)
+            let (sum, saturated) = self.narrow(name, &shape, division, domain);
+            (saturated, direct, sum)
         } else {
             let range = Range::signed(domain + 1);
             let tensor = self.declare(&format!("{name} quotient"), shape.clone(), Role::Witness, range);
-            let quotient = Quotient::Whole(tensor);
-            self.circuit.steps.push(Step::Divide { source, shift, quotient, remainder });
+            self.divide(division, Quotient::Whole(tensor));
             (tensor, domain, Expr::view(1, whole(tensor, axes)))
         };
         let Requantize { function, output: Range { lo, hi }, .. } = *requantize;
@@ -305,24 +307,54 @@ impl Builder<'_> {
         Expr::default().add(1 << shift, &sum).add(1, &remainder_sum).offset(-half)
     }
 
-    /// The tensor of `clamp(2^direct * high + low, -2^direct, 2^direct - 1)`, as `z * low + o` with
-    /// `(high, z, o)` in the table.
+    /// Splits the quotient of a division, which lies in `[-2^domain, 2^domain)`, and saturates it to
+    /// `[-2^direct, 2^direct)`. Returns the expression of the quotient and the saturated tensor.
+    ///
+    /// One table narrows the domain by at most [`MAX_TABLE_BITS`] bits, so a wide quotient is saturated in stages.
+    fn narrow(&mut self, name: &str, shape: &[usize], division: Division, domain: u32) -> (Expr, TensorId) {
+        let direct = u32::from(self.layers.tables.direct);
+        let axes = shape.len();
+        let split = direct.max(domain.saturating_sub(MAX_TABLE_BITS));
+        let stage = if split == direct { name.to_string() } else { format!("{name} to {split} bits,") };
+        let range = Range::signed(domain - split + 1);
+        let high = self.declare(&format!("{stage} quotient high"), shape.to_vec(), Role::Witness, range);
+        let (low, low_sum) = self.limbs(&format!("{stage} quotient low"), shape, split);
+        self.divide(division, Quotient::Split { bits: split, high, low });
+        let sum = low_sum.clone().plus(1 << split, whole(high, axes));
+        let saturated = self.saturate(&stage, shape, (split, domain - split), high, low_sum);
+        if split == direct {
+            return (sum, saturated);
+        }
+        let expr = Expr::view(1, whole(saturated, axes));
+        let source = Source { extents: shape.to_vec(), expr: expr.clone(), contract: None };
+        let division = Division { source, shift: 0, remainder: vec![] };
+        let (parts, narrowed) = self.narrow(name, shape, division, split);
+        self.circuit.linears.push(Linear { extents: shape.to_vec(), expr: expr.add(-1, &parts) });
+        (sum, narrowed)
+    }
+
+    fn divide(&mut self, division: Division, quotient: Quotient) {
+        let Division { source, shift, remainder } = division;
+        self.circuit.steps.push(Step::Divide { source, shift, quotient, remainder });
+    }
+
+    /// The tensor of `clamp(2^split * high + low, -2^split, 2^split - 1)`, as `z * low + o` with `(high, z, o)` in the
+    /// table; `high` lies in `[-2^bits, 2^bits)`.
     fn saturate(
         &mut self,
         name: &str,
         shape: &[usize],
-        high_bits: u32,
+        (split, bits): (u32, u32),
         high: TensorId,
         low: Expr,
     ) -> TensorId {
-        let direct = u32::from(self.layers.tables.direct);
         let axes = shape.len();
-        let edge = Range::new(-(1 << direct), (1 << direct) - 1);
+        let edge = Range::new(-(1 << split), (1 << split) - 1);
         let flag = self.declare(&format!("{name} inside"), shape.to_vec(), Role::Witness, Range::new(0, 1));
         let offset = self.declare(&format!("{name} edge"), shape.to_vec(), Role::Witness, edge);
-        self.map(Table::Saturate { split: direct, bits: high_bits }, shape, high, &[flag, offset]);
+        self.map(Table::Saturate { split, bits }, shape, high, &[flag, offset]);
         // The range of z * low + o before it is known that only one of the two moves.
-        let range = Range::new(-(1 << direct), (2 << direct) - 2);
+        let range = Range::new(-(1 << split), (2 << split) - 2);
         let saturated = self.declare(&format!("{name} saturated"), shape.to_vec(), Role::Witness, range);
         let contract = self.circuit.contracts.len();
         self.circuit.contracts.push(Contract {
@@ -381,6 +413,9 @@ impl Builder<'_> {
     }
 }
 
+/// Look-up tables have at most `2^(MAX_TABLE_BITS + 1)` rows.
+const MAX_TABLE_BITS: u32 = 13;
+
 /// Most entries of all tensors together, once every axis is padded to a power of two; also most leaves.
 const MAX_PADDED_ENTRIES: u64 = 1 << 28;
 /// Largest sum of the extents of all axes: the verifier works in proportion to it.
@@ -394,7 +429,7 @@ fn check_tables(circuit: &Circuit) -> Result<(), CircuitError> {
             Table::Range { bits } => bits.saturating_sub(1),
             Table::Clamp { bits, .. } | Table::Saturate { bits, .. } => bits,
         };
-        limit("bits of a look-up table's domain", bits.into(), 13)
+        limit("bits of a look-up table's domain", bits.into(), MAX_TABLE_BITS.into())
     })
 }
 

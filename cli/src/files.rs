@@ -1,7 +1,7 @@
 //! Files: read within limits, written completely or not at all.
 
 use crate::failure::{At, Failure};
-use provenn::{Dataset, ModelError, ProvingKey, Rejection, VerifyingKey};
+use provenn::{Dataset, ModelError, ModelId, ProvingKey, Rejection, VerifyingKey};
 use provenn_circuits::artifact::{ArtifactError, MAX_KEY_BYTES, MAX_PROOF_BYTES, MAX_PROVING_KEY_BYTES};
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -41,7 +41,16 @@ pub(crate) fn proving_key(path: &Path) -> Result<ProvingKey, Failure> {
 
 /// Loads a verifying key and checks its key proof.
 pub(crate) fn verifying_key(path: &Path) -> Result<VerifyingKey, Failure> {
-    VerifyingKey::from_bytes(&read(path, "a verifying key", MAX_KEY_BYTES as u64)?).at(path)
+    VerifyingKey::from_bytes(&verifying_key_bytes(path)?).at(path)
+}
+
+/// The model ID that a verifying key claims: cheap to read, nothing else of the key is checked.
+pub(crate) fn claimed_model_id(path: &Path) -> Result<ModelId, Failure> {
+    VerifyingKey::claimed_model_id(&verifying_key_bytes(path)?).at(path)
+}
+
+fn verifying_key_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
+    read(path, "a verifying key", MAX_KEY_BYTES as u64)
 }
 
 /// Reads a proof or an opening: one that is too large is rejected, not read.

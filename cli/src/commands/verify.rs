@@ -2,33 +2,32 @@
 
 use crate::args::Verify;
 use crate::failure::Failure;
-use crate::files::{evidence, verifying_key};
+use crate::files::{claimed_model_id, evidence, verifying_key};
 use crate::output::{
     Lines, Report, Verdict, commitment, commitment_summary, duration, head_json, milliseconds, one_line,
     output_lines, summary,
 };
-use provenn::{LayerList, Shown, Values, Verified, VerifyingKey};
+use provenn::{LayerList, ModelId, Shown, Values, Verified, VerifyingKey};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 pub(crate) fn run(args: &Verify) -> Result<Report, Failure> {
+    // A key that is not the expected one gets no work: checking a key is what costs.
+    if let Some(expected) = args.model_id {
+        let claimed = claimed_model_id(&args.key)?;
+        if claimed != expected {
+            let reason = format!("the key is of model {claimed}, expected model {expected}");
+            return Ok(rejected(claimed, &reason, Duration::ZERO));
+        }
+    }
     let key = verifying_key(&args.key)?;
     let proof = evidence(&args.proof, "proof")?;
     let started = Instant::now();
-    let pinned = match args.model_id {
-        Some(expected) if expected != key.model_id() => {
-            Err(format!("the key is of model {}, expected model {expected}", key.model_id()))
-        }
-        _ => Ok(()),
-    };
-    let verdict = pinned.and_then(|()| {
-        let proof = proof.map_err(|rejection| rejection.to_string())?;
-        key.verify(&proof, args.context.as_bytes()).map_err(|rejection| rejection.to_string())
-    });
+    let verdict = proof.and_then(|proof| key.verify(&proof, args.context.as_bytes()));
     let elapsed = started.elapsed();
     Ok(match verdict {
         Ok(verified) => accepted(&key, verified, elapsed),
-        Err(reason) => rejected(&key, &reason, elapsed),
+        Err(rejection) => rejected(key.model_id(), &rejection.to_string(), elapsed),
     })
 }
 
@@ -81,14 +80,13 @@ fn tensor(
     values.ok_or(points.unwrap_or_default())
 }
 
-fn rejected(key: &VerifyingKey, reason: &str, elapsed: Duration) -> Report {
+fn rejected(model_id: ModelId, reason: &str, elapsed: Duration) -> Report {
     let reason = one_line(reason);
-    let text =
-        Lines::default().line("model ID", key.model_id()).text(&format!("REJECTED: {reason}\n")).finish();
+    let text = Lines::default().line("model ID", model_id).text(&format!("REJECTED: {reason}\n")).finish();
     let json = json!({
         "accepted": false,
         "reason": reason,
-        "model_id": key.model_id().to_string(),
+        "model_id": model_id.to_string(),
         "verify_ms": milliseconds(elapsed),
         "input": null,
         "output": null,

@@ -115,6 +115,29 @@ fn degenerate_models_are_proved() {
 }
 
 #[test]
+fn quotients_far_beyond_the_tables_are_saturated_in_stages() {
+    let tables = TableBits { limb: 5, direct: 4 };
+    let node = |layer, input: u32| Node { layer, inputs: vec![input] };
+    for (bias_bits, domain) in [(34, 34), (40, 40), (20, 20), (17, 18)] {
+        let requantize =
+            Requantize { shift: 0, function: Function::Identity, output: Range::new(-9, 12), domain };
+        let gemm = Gemm {
+            inputs: 1,
+            outputs: 9,
+            weight_bits: 3,
+            bias_bits: Some(bias_bits),
+            requantize: Some(requantize),
+        };
+        let edge = 1i64 << (bias_bits - 1);
+        let bias = [edge - 1, -edge, 0, 11, -10, 1 << 16, -(1 << 16), (1 << 13) - 1, -(1 << 13)];
+        let bias = bias.iter().map(|b: &i64| (*b).clamp(-edge, edge - 1)).collect();
+        let layers = list(&[1], Range::new(-2, 1), vec![node(Layer::Gemm(gemm), 0)], tables);
+        let model = Model { layers, parameters: vec![vec![1, -1, 3, 0, 2, -4, 1, 1, 1], bias] };
+        accepted(&model, &[vec![-2], vec![0], vec![1]]);
+    }
+}
+
+#[test]
 fn reshapes_that_cut_across_axes_are_proved() {
     let tables = TableBits { limb: 6, direct: 8 };
     let node = |layer, input: u32| Node { layer, inputs: vec![input] };
@@ -196,8 +219,7 @@ fn keys_that_ask_for_too_much_are_refused_before_any_work() {
             "{result:?}"
         );
     };
-    // Tables beyond 2^14 rows, saturated or not.
-    refused(&[3], vec![node(activation(Function::Relu, 0, Range::new(0, 3), 40), 0)]);
+    // Tables beyond 2^14 rows: the function is not constant where it would be saturated.
     refused(&[3], vec![node(activation(Function::Identity, 0, Range::new(-8192, 8191), 14), 0)]);
     // An axis longer than any verifier wants to walk; more entries than memory.
     refused(&[1 << 26], vec![node(activation(Function::Relu, 0, Range::new(0, 3), 4), 0)]);

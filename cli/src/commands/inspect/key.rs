@@ -42,7 +42,14 @@ pub(super) fn describe(
             "key",
             format!("{} weight columns; key proof: {}", shape.key.layout.weights.len(), sizes(&shape.key)),
         )
-        .line("proof", sizes(system));
+        .line("proof", sizes(system))
+        .line(
+            "security",
+            format!(
+                "about 126 bits (discrete logarithms); statistical error below 2^-{}",
+                system.statistical_bits(shape.k).min(shape.key.statistical_bits(shape.k))
+            ),
+        );
 
     let json = json!({
         "kind": kind.name(),
