@@ -98,7 +98,9 @@ pub struct VerifierTranscript<'a> {
     proof: &'a [u8],
     position: usize,
     points: Vec<EqAffine>,
+    #[cfg(feature = "simulation")]
     challenges: usize,
+    #[cfg(feature = "simulation")]
     programmed: Option<(usize, Fp)>,
 }
 
@@ -160,13 +162,16 @@ impl<'a> VerifierTranscript<'a> {
             proof,
             position: 0,
             points: Vec::new(),
+            #[cfg(feature = "simulation")]
             challenges: 0,
+            #[cfg(feature = "simulation")]
             programmed: None,
         }
     }
 
     /// Lets the random oracle answer challenge number `index` with `answer`, as a zero-knowledge simulator may. A
     /// verifier has no use for it: whoever programs the oracle can prove anything.
+    #[cfg(feature = "simulation")]
     pub fn program(&mut self, index: usize, answer: Fp) {
         self.programmed = Some((index, answer));
     }
@@ -179,12 +184,16 @@ impl<'a> VerifierTranscript<'a> {
     /// A challenge that depends on everything absorbed so far.
     pub fn challenge(&mut self) -> Fp {
         let squeezed = Fp::from_uniform_bytes(&self.hasher.squeeze());
-        let index = self.challenges;
-        self.challenges += 1;
-        match self.programmed {
-            Some((programmed, answer)) if programmed == index => answer,
-            _ => squeezed,
+        #[cfg(feature = "simulation")]
+        {
+            self.challenges += 1;
+            if let Some((index, answer)) = self.programmed
+                && index + 1 == self.challenges
+            {
+                return answer;
+            }
         }
+        squeezed
     }
 
     /// Reads and absorbs a field element.

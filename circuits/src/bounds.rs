@@ -15,6 +15,9 @@ pub const WRAP_BITS: u32 = 120;
 /// Largest tensor that may be bounded piece by piece, entry by entry.
 const MAX_PARTIAL: usize = 1 << 20;
 
+/// Coefficients of expressions stay below `2^COEFFICIENT_BITS` in absolute value.
+const COEFFICIENT_BITS: u32 = 62;
+
 const LIMIT: i128 = 1 << WRAP_BITS;
 
 /// An interval in checked 128-bit arithmetic; `None` once it may leave [`LIMIT`].
@@ -44,6 +47,16 @@ fn multiply(a: Interval, b: Interval) -> Interval {
 /// Interval of an expression on a box over the declared ranges of its tensors, leaving out term `skip`. A view that
 /// leaves its tensor reads 0 there.
 fn expression(circuit: &Circuit, expr: &Expr, extents: &[usize], skip: Option<usize>) -> Interval {
+    // A coefficient that large may have saturated: what the expression says is then not what was meant.
+    if expr
+        .terms
+        .iter()
+        .map(|(c, _)| *c)
+        .chain([expr.constant])
+        .any(|c| c.unsigned_abs() >= 1 << COEFFICIENT_BITS)
+    {
+        return None;
+    }
     let constant = Some((i128::from(expr.constant), i128::from(expr.constant)));
     expr.terms.iter().enumerate().filter(|(t, _)| Some(*t) != skip).fold(constant, |sum, (_, (c, view))| {
         let Tensor { range, shape, .. } = &circuit.tensors[view.tensor];
@@ -368,6 +381,20 @@ mod tests {
         c.tensors[0].role = Role::Weight(0);
         assert_eq!(check(&c, true), Ok(()));
         assert!(matches!(check(&c, false), Err(CircuitError::Unbounded { tensor: 0, .. })));
+    }
+
+    #[test]
+    fn coefficients_that_may_have_overflowed_are_refused() {
+        let mut c = circuit(vec![witness(5, 0, 15)]);
+        c.lookups.push(range_lookup(Expr::view(1, View::axes(0, &[0])), 5));
+        let scaled = |bits| Expr::default().add(1 << 31, &Expr::view(1i64 << bits, View::axes(0, &[0])));
+        c.linears.push(Linear { extents: vec![5], expr: scaled(30) });
+        assert_eq!(check(&c, false), Ok(()));
+        // 2^62 is representable and refused; 2^64 would be 0 if it wrapped.
+        for bits in [31, 33] {
+            c.linears[0].expr = scaled(bits);
+            assert!(matches!(check(&c, false), Err(CircuitError::Wraps { .. })));
+        }
     }
 
     #[test]

@@ -119,6 +119,8 @@ impl View {
 }
 
 /// A linear expression on an index box: `constant + sum coefficient * view`, and 0 outside the box.
+///
+/// Coefficients saturate where they would overflow; `bounds::check` refuses a circuit that has such a coefficient.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expr {
     /// Constant on the box.
@@ -141,7 +143,7 @@ impl Expr {
 
     /// Adds a constant.
     pub fn offset(mut self, constant: i64) -> Self {
-        self.constant += constant;
+        self.constant = self.constant.saturating_add(constant);
         self
     }
 
@@ -157,8 +159,8 @@ impl Expr {
 
     /// Adds `factor` times another expression.
     pub fn add(mut self, factor: i64, other: &Expr) -> Self {
-        self.constant += factor * other.constant;
-        self.terms.extend(other.terms.iter().map(|(c, view)| (factor * c, view.clone())));
+        self.constant = self.constant.saturating_add(factor.saturating_mul(other.constant));
+        self.terms.extend(other.terms.iter().map(|(c, view)| (factor.saturating_mul(*c), view.clone())));
         self
     }
 }

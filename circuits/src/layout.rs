@@ -10,6 +10,7 @@ use crate::circuit::{Circuit, Role, Tensor, TensorId, Visibility};
 use ff::Field;
 use provenn_algebra::Fp;
 use provenn_algebra::multilinear::variables;
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// Smallest row length.
@@ -104,27 +105,40 @@ fn padded_len(shape: &[usize]) -> usize {
     shape.iter().map(|d| d.next_power_of_two()).product()
 }
 
-/// One order of `0..axes` for every choice of a straddling axis and of the set of axes below it: no other order needs
-/// fewer columns, because only those two decide.
-fn orders(axes: usize) -> impl Iterator<Item = Vec<usize>> {
-    (0..axes).flat_map(move |straddle| {
-        (0..1usize << axes).filter(move |set| (set >> straddle) & 1 == 0).map(move |set| {
-            let (low, high): (Vec<usize>, Vec<usize>) =
-                (0..axes).filter(|&axis| axis != straddle).partition(|axis| (set >> axis) & 1 == 1);
-            [&high[..], &[straddle], &low].concat()
-        })
-    })
-}
-
+/// The axis order with the fewest columns; the row-major one if none is better.
+///
+/// Only two things decide how many columns an order needs: the set of axes that lie wholly in the row, and the axis that
+/// straddles the boundary. So all choices of those two are tried, not all orders.
 fn best_order(tensor: &Tensor, nu: usize) -> Vec<usize> {
-    let row_major: Vec<usize> = (0..tensor.shape.len()).collect();
+    let shape = &tensor.shape;
+    let axes = shape.len();
+    let row_major: Vec<usize> = (0..axes).collect();
     if matches!(tensor.role, Role::Input(_) | Role::Output(_)) {
         // An input or output commitment means the same under every key of its format.
         return row_major;
     }
-    orders(tensor.shape.len())
-        .min_by_key(|order| (split(order, &tensor.shape, nu).columns(&tensor.shape), order.clone()))
-        .unwrap_or(row_major)
+    let bits: Vec<usize> = shape.iter().map(|&d| variables(d)).collect();
+    let is_low = |set: usize, axis: usize| (set >> axis) & 1 == 1;
+    let mut best = (split(&row_major, shape, nu).columns(shape), None);
+    for straddle in 0..axes {
+        for set in (0..1usize << axes).filter(|&set| !is_low(set, straddle)) {
+            let low_bits: usize = (0..axes).filter(|&axis| is_low(set, axis)).map(|axis| bits[axis]).sum();
+            if low_bits > nu || low_bits + bits[straddle] <= nu {
+                // The row would end elsewhere: another choice of the two describes that order.
+                continue;
+            }
+            let high = (0..axes).filter(|&axis| axis != straddle && !is_low(set, axis));
+            let columns = high.map(|axis| shape[axis]).product::<usize>()
+                * shape[straddle].div_ceil(1 << (nu - low_bits));
+            if columns < best.0 {
+                best = (columns, Some((straddle, set)));
+            }
+        }
+    }
+    let Some((straddle, set)) = best.1 else { return row_major };
+    let (low, high): (Vec<usize>, Vec<usize>) =
+        row_major.into_iter().filter(|&axis| axis != straddle).partition(|&axis| is_low(set, axis));
+    [&high[..], &[straddle], &low].concat()
 }
 
 impl Layout {
@@ -133,6 +147,8 @@ impl Layout {
         let nu = variables(n);
         let mut placements = vec![None; circuit.tensors.len()];
         let mut next = 0;
+        // Layers of one model repeat their shapes.
+        let mut known: HashMap<(bool, &[usize]), Vec<usize>> = HashMap::new();
         let mut place = |group: Group| {
             let members: Vec<TensorId> = (0..circuit.tensors.len())
                 .filter(|&t| Group::of(circuit.tensors[t].role) == Some(group))
@@ -141,7 +157,9 @@ impl Layout {
             for &id in &members {
                 let tensor = &circuit.tensors[id];
                 if padded_len(&tensor.shape) > n {
-                    let order = best_order(tensor, nu);
+                    let shown = matches!(tensor.role, Role::Input(_) | Role::Output(_));
+                    let order =
+                        known.entry((shown, &tensor.shape)).or_insert_with(|| best_order(tensor, nu)).clone();
                     let columns = split(&order, &tensor.shape, nu).columns(&tensor.shape);
                     placements[id] = Some(Placement { order, column: next, row: 0, wide: true });
                     next += columns;

@@ -6,7 +6,7 @@ use crate::circuit::{
 };
 use crate::error::CircuitError;
 use crate::layers::{Layer, Requantize};
-use crate::model::{LayerList, Range, ValueSpec};
+use crate::model::{LayerList, MAX_AXES, Range, ValueSpec};
 use crate::tables::Table;
 
 /// Which of input and output are public.
@@ -416,10 +416,19 @@ impl Builder<'_> {
 /// Look-up tables have at most `2^(MAX_TABLE_BITS + 1)` rows.
 const MAX_TABLE_BITS: u32 = 13;
 
-/// Most entries of all tensors together, once every axis is padded to a power of two; also most leaves.
-const MAX_PADDED_ENTRIES: u64 = 1 << 28;
-/// Largest sum of the extents of all axes: the verifier works in proportion to it.
-const MAX_EXTENTS: u64 = 1 << 22;
+/// Most weights, once every axis is padded to a power of two.
+const MAX_PADDED_WEIGHTS: u64 = 1 << 27;
+/// Most values committed per proof, padded; the verifier may hold a field element for each.
+const MAX_PADDED_WITNESS: u64 = 1 << 25;
+/// Most look-ups, padded.
+const MAX_PADDED_LOOKUPS: u64 = 1 << 28;
+/// Most entries of an input or output: they are part of every proof.
+const MAX_SHOWN: u64 = 1 << 22;
+/// Largest sum, over every view that a constraint reads, of the extents of its tensor and of its box: the verifier works
+/// in proportion to it.
+const MAX_READ_EXTENTS: u64 = 1 << 22;
+/// Largest sum, over every view that splits an axis, of the rows that the split may need when it is laid out.
+const MAX_SPLIT_ROWS: u64 = 1 << 11;
 
 /// A requantization too wide for its tables: the function is not constant outside the direct domain, or the domain is too
 /// far beyond it.
@@ -433,23 +442,55 @@ fn check_tables(circuit: &Circuit) -> Result<(), CircuitError> {
     })
 }
 
-/// Hard limits on what a key can make anybody allocate.
+/// Hard limits on what a key can make anybody allocate or compute.
 fn check_size(circuit: &Circuit) -> Result<(), CircuitError> {
+    let sum = |values: &mut dyn Iterator<Item = u64>| values.fold(0, u64::saturating_add);
     let padded = |extents: &[usize]| {
         extents
             .iter()
             .fold(1u64, |n, &d| n.saturating_mul((d as u64).checked_next_power_of_two().unwrap_or(u64::MAX)))
     };
-    let tensors = circuit.tensors.iter().fold(0u64, |n, tensor| n.saturating_add(padded(&tensor.shape)));
-    limit("number of padded tensor entries", tensors, MAX_PADDED_ENTRIES)?;
-    let sites = circuit.lookups.iter().fold(0u64, |n, lookup| n.saturating_add(padded(&lookup.extents)));
-    limit("number of padded look-ups", sites, MAX_PADDED_ENTRIES)?;
-    let extents = circuit
-        .tensors
+    let (mut weights, mut witness) = (0u64, 0u64);
+    for tensor in &circuit.tensors {
+        limit("number of axes of a tensor", tensor.shape.len() as u64, MAX_AXES as u64)?;
+        let own = padded(&tensor.shape);
+        if let Role::Input(_) | Role::Output(_) = tensor.role {
+            limit("number of entries of an input or output", own, MAX_SHOWN)?;
+        }
+        let total = if let Role::Weight(_) = tensor.role { &mut weights } else { &mut witness };
+        *total = total.saturating_add(own);
+    }
+    limit("number of padded weights", weights, MAX_PADDED_WEIGHTS)?;
+    limit("number of padded values", witness, MAX_PADDED_WITNESS)?;
+    let lookups = sum(&mut circuit.lookups.iter().map(|lookup| padded(&lookup.extents)));
+    limit("number of padded look-ups", lookups, MAX_PADDED_LOOKUPS)?;
+
+    let linears = circuit.linears.iter().map(|linear| (&linear.expr, linear.extents.clone()));
+    let contracts = circuit.contracts.iter().flat_map(|contract| {
+        [
+            (&contract.expr, contract.left_extents()),
+            (&contract.a, contract.a_extents()),
+            (&contract.c, contract.c_extents()),
+        ]
+    });
+    let lookups = circuit
+        .lookups
         .iter()
-        .flat_map(|tensor| &tensor.shape)
-        .fold(0u64, |n, &d| n.saturating_add(d as u64));
-    limit("sum of the extents of all axes", extents, MAX_EXTENTS)
+        .flat_map(|lookup| lookup.exprs.iter().map(|expr| (expr, lookup.extents.clone())));
+    let (mut read, mut split) = (0u64, 0u64);
+    for (expr, extents) in linears.chain(contracts).chain(lookups) {
+        let own = sum(&mut extents.iter().map(|&d| d as u64));
+        read = read.saturating_add(own);
+        for (_, view) in &expr.terms {
+            let shape = &circuit.tensors[view.tensor].shape;
+            read = read.saturating_add(sum(&mut shape.iter().map(|&d| d as u64)));
+            // A split axis that straddles columns has the rank of a general matrix, at most the root of its extent.
+            let splits = view.axes.iter().zip(shape).filter(|(map, _)| map.terms.len() > 1);
+            split = split.saturating_add(sum(&mut splits.map(|(_, &d)| (d as u64).isqrt())));
+        }
+    }
+    limit("sum of the extents that constraints read", read, MAX_READ_EXTENTS)?;
+    limit("sum of the ranks of split axes", split, MAX_SPLIT_ROWS)
 }
 
 fn limit(what: &'static str, value: u64, most: u64) -> Result<(), CircuitError> {

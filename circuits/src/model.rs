@@ -203,6 +203,7 @@ impl LayerList {
             (1 << 16) - 1,
         )?;
         limit("input range", self.input_range.lo, -(1 << 16), 1 << 16)?;
+        limit("number of axes of the input", self.input_shape.len() as i64, 0, MAX_AXES as i64)?;
         let shape: Vec<usize> = self.input_shape.iter().map(|&d| d as usize).collect();
         check_shape(None, &shape)?;
         let mut values = vec![ValueSpec { shape, range: self.input_range }];

@@ -263,8 +263,8 @@ mod tests {
         let scale = Scale { mantissa: 1, exponent: 0 };
         let requantize =
             Requantize { shift: 0, function: Function::Relu, output: Range::new(0, 127), domain: 7 };
-        let layers = |len| LayerList {
-            input_shape: vec![len],
+        let layers = |len: u32| LayerList {
+            input_shape: vec![1 << 10, len >> 10],
             input_range: Range::new(-128, 127),
             input_scale: scale,
             nodes: vec![Node { layer: Layer::Activation(Activation { requantize }), inputs: vec![0] }],
@@ -272,7 +272,7 @@ mod tests {
             head: Head::None,
             tables: TableBits { limb: 8, direct: 8 },
         };
-        let bits = |len| {
+        let bits = |len: u32| {
             let shape = KeyShape::derive(&layers(len)).expect("a valid list");
             shape.inference(Modes::PUBLIC).statistical_bits(shape.k)
         };

@@ -41,16 +41,23 @@ pub(crate) fn proving_key(path: &Path) -> Result<ProvingKey, Failure> {
 
 /// Loads a verifying key and checks its key proof.
 pub(crate) fn verifying_key(path: &Path) -> Result<VerifyingKey, Failure> {
-    VerifyingKey::from_bytes(&verifying_key_bytes(path)?).at(path)
+    VerifyingKey::from_bytes(&read(path, "a verifying key", MAX_KEY_BYTES as u64)?).at(path)
 }
 
-/// The model ID that a verifying key claims: cheap to read, nothing else of the key is checked.
-pub(crate) fn claimed_model_id(path: &Path) -> Result<ModelId, Failure> {
-    VerifyingKey::claimed_model_id(&verifying_key_bytes(path)?).at(path)
-}
-
-fn verifying_key_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
-    read(path, "a verifying key", MAX_KEY_BYTES as u64)
+/// The same for a key of an expected model. A key that claims another model is not checked at all: its claimed ID is
+/// returned instead.
+pub(crate) fn verifying_key_of(
+    path: &Path,
+    expected: Option<ModelId>,
+) -> Result<Result<VerifyingKey, ModelId>, Failure> {
+    let bytes = read(path, "a verifying key", MAX_KEY_BYTES as u64)?;
+    if let Some(expected) = expected {
+        let claimed = VerifyingKey::claimed_model_id(&bytes).at(path)?;
+        if claimed != expected {
+            return Ok(Err(claimed));
+        }
+    }
+    VerifyingKey::from_bytes(&bytes).at(path).map(Ok)
 }
 
 /// Reads a proof or an opening: one that is too large is rejected, not read.

@@ -49,7 +49,7 @@ pub struct ProvingKey {
 }
 
 /// A proof, and what only its maker knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Proof {
     /// The proof artifact.
     pub bytes: Vec<u8>,
@@ -57,6 +57,12 @@ pub struct Proof {
     pub output: Vec<i64>,
     /// The opening artifact of a committed input or output. Private.
     pub opening: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Proof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proof").field("bytes", &self.bytes.len()).finish_non_exhaustive()
+    }
 }
 
 /// How an inference is proved.

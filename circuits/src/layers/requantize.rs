@@ -80,6 +80,13 @@ impl Requantize {
         };
         limit("requantization shift", self.shift.into(), 0, 40)?;
         limit("requantization domain bits", self.domain.into(), 1, 40)?;
+        // The accumulator's coefficients and values stay within 62 bits.
+        limit(
+            "requantization shift plus domain bits",
+            i64::from(self.shift) + i64::from(self.domain),
+            1,
+            60,
+        )?;
         limit("requantization range start", self.output.lo, -(1 << 13), (1 << 13) - 1)?;
         limit("requantization range end", self.output.hi, self.output.lo, (1 << 13) - 1)?;
         if self.function == Function::Relu {

@@ -1,7 +1,7 @@
 //! Reshape and flatten: the same entries, row-major, under another shape. Costs nothing to prove.
 
 use crate::error::CircuitError;
-use crate::model::ValueSpec;
+use crate::model::{MAX_AXES, ValueSpec};
 use bincode::{Decode, Encode};
 
 /// The same entries under another shape.
@@ -13,6 +13,15 @@ pub struct Reshape {
 
 impl Reshape {
     pub(super) fn output(&self, node: usize, input: &ValueSpec) -> Result<ValueSpec, CircuitError> {
+        if self.shape.len() > MAX_AXES {
+            return Err(CircuitError::Parameter {
+                node: Some(node),
+                what: "number of axes",
+                value: self.shape.len() as i64,
+                lo: 0,
+                hi: MAX_AXES as i64,
+            });
+        }
         let shape: Vec<usize> = self.shape.iter().map(|&d| d as usize).collect();
         let entries = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         if entries != Some(input.len()) {

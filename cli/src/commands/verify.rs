@@ -2,7 +2,7 @@
 
 use crate::args::Verify;
 use crate::failure::Failure;
-use crate::files::{claimed_model_id, evidence, verifying_key};
+use crate::files::{evidence, verifying_key_of};
 use crate::output::{
     Lines, Report, Verdict, commitment, commitment_summary, duration, head_json, milliseconds, one_line,
     output_lines, summary,
@@ -12,15 +12,14 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 pub(crate) fn run(args: &Verify) -> Result<Report, Failure> {
-    // A key that is not the expected one gets no work: checking a key is what costs.
-    if let Some(expected) = args.model_id {
-        let claimed = claimed_model_id(&args.key)?;
-        if claimed != expected {
+    let key = match verifying_key_of(&args.key, args.model_id)? {
+        Ok(key) => key,
+        Err(claimed) => {
+            let expected = args.model_id.map_or_else(String::new, |id| id.to_string());
             let reason = format!("the key is of model {claimed}, expected model {expected}");
             return Ok(rejected(claimed, &reason, Duration::ZERO));
         }
-    }
-    let key = verifying_key(&args.key)?;
+    };
     let proof = evidence(&args.proof, "proof")?;
     let started = Instant::now();
     let verdict = proof.and_then(|proof| key.verify(&proof, args.context.as_bytes()));

@@ -3,7 +3,7 @@
 use super::models::{Model, Recipe, activation, list, reshape, rng, uniform};
 use crate::{ProveOptions, ProverError, ProvingKey};
 use proptest::prelude::*;
-use provenn_circuits::layers::{Function, Gemm, Layer, Requantize};
+use provenn_circuits::layers::{Activation, Function, Gemm, Layer, Requantize};
 use provenn_circuits::model::{Node, Range, TableBits};
 use provenn_circuits::system::KeyShape;
 use provenn_circuits::{CircuitError, Modes};
@@ -118,9 +118,11 @@ fn degenerate_models_are_proved() {
 fn quotients_far_beyond_the_tables_are_saturated_in_stages() {
     let tables = TableBits { limb: 5, direct: 4 };
     let node = |layer, input: u32| Node { layer, inputs: vec![input] };
-    for (bias_bits, domain) in [(34, 34), (40, 40), (20, 20), (17, 18)] {
+    for (shift, bias_bits, domain) in
+        [(0, 34, 34), (0, 40, 40), (20, 40, 40), (8, 40, 32), (0, 20, 20), (3, 17, 18)]
+    {
         let requantize =
-            Requantize { shift: 0, function: Function::Identity, output: Range::new(-9, 12), domain };
+            Requantize { shift, function: Function::Identity, output: Range::new(-9, 12), domain };
         let gemm = Gemm {
             inputs: 1,
             outputs: 9,
@@ -235,6 +237,31 @@ fn keys_that_ask_for_too_much_are_refused_before_any_work() {
         tables,
     );
     assert!(matches!(KeyShape::derive(&chain), Err(CircuitError::Wraps { .. })));
+    // A requantization whose coefficients would overflow: then its quotient would be free.
+    for (shift, domain) in [(40, 40), (40, 36), (40, 21), (21, 40)] {
+        let requantize =
+            Requantize { shift, function: Function::Identity, output: Range::new(-8, 7), domain };
+        let gemm =
+            Gemm { inputs: 1, outputs: 1, weight_bits: 2, bias_bits: None, requantize: Some(requantize) };
+        refused(&[1], vec![node(Layer::Gemm(gemm), 0)]);
+        refused(&[1], vec![node(Layer::Activation(Activation { requantize }), 0)]);
+    }
+    // Tensors of ever more axes, built by products over one entry.
+    let double =
+        || Layer::Gemm(Gemm { inputs: 1, outputs: 2, weight_bits: 2, bias_bits: None, requantize: None });
+    let nodes =
+        (0..20u32).flat_map(|i| [node(double(), 2 * i), node(reshape(&[1 << (i + 1), 1]), 2 * i + 1)]);
+    refused(&[1], nodes.collect());
+    // A long input, read again and again under shapes that need copies of its whole axis.
+    let nodes = (0..40u32).flat_map(|i| {
+        let (rows, inputs) = if i % 2 == 0 { (1023, 2049) } else { (2049, 1023) };
+        let gemm = Gemm { inputs, outputs: 1, weight_bits: 2, bias_bits: None, requantize: None };
+        [node(reshape(&[rows, inputs]), 0), node(Layer::Gemm(gemm), 2 * i + 1)]
+    });
+    refused(&[1023 * 2049], nodes.collect());
+    // More axes than any tensor has.
+    refused(&[1; 9], vec![node(reshape(&[1]), 0)]);
+    refused(&[1], vec![node(reshape(&[1; 1000]), 0)]);
     // Eight axes in many layers: no factorial search.
     let nodes = (0..16).map(|n| node(activation(Function::Identity, 0, range, 4), n)).collect();
     assert!(KeyShape::derive(&list(&[3; 8], range, nodes, tables)).is_ok());
