@@ -67,7 +67,7 @@ pub enum ArtifactError {
     #[error("not a Provenn artifact: the first eight bytes are not PROVENN and zero")]
     Magic,
     /// The artifact is of another kind.
-    #[error("this is a {actual}, expected a {expected}")]
+    #[error("this is {}, expected {}", with_article(actual), with_article(expected))]
     Kind {
         /// Kind asked for.
         expected: &'static str,
@@ -119,6 +119,10 @@ pub enum ArtifactError {
     /// The layer list of a key is not valid.
     #[error("the key's layer list is not valid: {0}")]
     Layers(#[from] CircuitError),
+}
+
+fn with_article(name: &str) -> String {
+    format!("{} {name}", if name.starts_with('o') { "an" } else { "a" })
 }
 
 const HEADER: usize = 16;

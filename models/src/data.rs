@@ -43,7 +43,10 @@ impl Dataset {
     /// As [`Dataset::load`].
     pub fn from_json_bytes(bytes: &[u8], input_len: usize) -> Result<Self, ModelError> {
         use serde_json::Value;
-        let root: Value = serde_json::from_slice(bytes).map_err(|e| bad_data(format!("not JSON: {e}")))?;
+        // Some writers put NaN and Infinity where JSON has no numbers: as strings, they are refused with their place.
+        let root: Value = serde_json::from_slice(bytes)
+            .or_else(|e| serde_json::from_slice(&with_quoted_constants(bytes)).map_err(|_| e))
+            .map_err(|e| bad_data(format!("not JSON: {e}")))?;
         let (data, labels) = match &root {
             Value::Object(object) => {
                 let data = object.get("input_data");
@@ -135,6 +138,27 @@ pub(crate) fn check_finite(sample: usize, entries: &[f32]) -> Result<(), ModelEr
 
 fn bad_data(reason: impl Into<String>) -> ModelError {
     ModelError::Data { reason: reason.into().split_whitespace().collect::<Vec<_>>().join(" ") }
+}
+
+/// The same text with the bare words `NaN`, `Infinity` and `-Infinity` outside of strings in quotes.
+fn with_quoted_constants(text: &[u8]) -> Vec<u8> {
+    const WORDS: [&[u8]; 3] = [b"NaN", b"-Infinity", b"Infinity"];
+    let mut quoted = Vec::with_capacity(text.len());
+    let mut rest = text;
+    let mut in_string = false;
+    while let Some(&byte) = rest.first() {
+        let word = WORDS.iter().find(|word| !in_string && rest.starts_with(word));
+        let (taken, tail) = rest.split_at(match (word, byte) {
+            (Some(word), _) => word.len(),
+            (None, b'\\') => 2.min(rest.len()),
+            _ => 1,
+        });
+        in_string ^= byte == b'"';
+        let mark: &[u8] = if word.is_some() { b"\"" } else { b"" };
+        quoted.extend([mark, taken, mark].concat());
+        rest = tail;
+    }
+    quoted
 }
 
 fn json_samples(data: &serde_json::Value, len: usize) -> Result<Vec<Vec<&serde_json::Value>>, ModelError> {
@@ -366,7 +390,14 @@ mod tests {
         assert_eq!(message("[[1, 1e300]]", 2), "sample 0, index 1 is inf, expected a finite number");
         assert_eq!(message(r#"{"data": []}"#, 2), "cannot read the data: no key \"input_data\"");
         assert_eq!(message("3", 2), "cannot read the data: the data is not an array");
-        assert!(message("[[1, NaN]]", 2).starts_with("cannot read the data: not JSON"));
+        for word in ["NaN", "Infinity", "-Infinity"] {
+            assert_eq!(
+                message(&format!("[[1, 2], [{word}, 3]]"), 2),
+                format!("sample 1, index 0 is \"{word}\", expected a finite number")
+            );
+        }
+        assert!(message("[[1, Nan]]", 2).starts_with("cannot read the data: not JSON"));
+        assert!(message(r#"{"a\"NaN": 1, "b": NaN}"#, 2).ends_with("no key \"input_data\""));
         assert_eq!(
             message(r#"{"input_data": [[1], [2]], "labels": [5]}"#, 1),
             "there are 1 labels, expected 2, one a sample"
