@@ -90,6 +90,23 @@ pub enum CircuitError {
     },
 }
 
+impl CircuitError {
+    /// [`CircuitError::Parameter`] unless `value` lies in `lo..=hi`.
+    pub(crate) fn limit(
+        node: Option<usize>,
+        what: &'static str,
+        value: i64,
+        lo: i64,
+        hi: i64,
+    ) -> Result<(), CircuitError> {
+        if (lo..=hi).contains(&value) {
+            Ok(())
+        } else {
+            Err(CircuitError::Parameter { node, what, value, lo, hi })
+        }
+    }
+}
+
 fn at(node: &Option<usize>) -> String {
     node.map(|node| format!("layer {node}: ")).unwrap_or_default()
 }

@@ -494,16 +494,7 @@ fn check_size(circuit: &Circuit) -> Result<(), CircuitError> {
 }
 
 fn limit(what: &'static str, value: u64, most: u64) -> Result<(), CircuitError> {
-    if value <= most {
-        return Ok(());
-    }
-    Err(CircuitError::Parameter {
-        node: None,
-        what,
-        value: i64::try_from(value).unwrap_or(i64::MAX),
-        lo: 0,
-        hi: most as i64,
-    })
+    CircuitError::limit(None, what, i64::try_from(value).unwrap_or(i64::MAX), 0, most as i64)
 }
 
 /// The view of a whole tensor.

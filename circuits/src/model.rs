@@ -184,13 +184,7 @@ impl LayerList {
     /// # Errors
     /// [`CircuitError`] naming the node and the parameter that is out of its domain.
     pub fn values(&self) -> Result<Vec<ValueSpec>, CircuitError> {
-        let limit = |what, value, lo, hi| {
-            if (lo..=hi).contains(&value) {
-                Ok(())
-            } else {
-                Err(CircuitError::Parameter { node: None, what, value, lo, hi })
-            }
-        };
+        let limit = |what, value, lo, hi| CircuitError::limit(None, what, value, lo, hi);
         limit("number of layers", self.nodes.len() as i64, 1, MAX_NODES as i64)?;
         limit("limb table bits", self.tables.limb.into(), 4, 14)?;
         limit("direct table bits", self.tables.direct.into(), 4, 13)?;

@@ -48,26 +48,20 @@ impl Gemm {
     /// Range of the accumulator over all inputs in `input`, for these very weights and biases: the worst case that
     /// [`Requantize::domain`] must hold.
     ///
-    /// The parameters must be valid: see [`Gemm::accumulator`] for why nothing overflows then.
+    /// Exact for valid parameters; where invalid ones would overflow, the range ends at the ends of 64 bits.
     pub fn worst_case(&self, input: Range, parameters: &[&[i64]]) -> Range {
         let rows = parameters[0].chunks(self.inputs as usize).enumerate().map(|(output, weights)| {
             let bias = parameters.get(1).map_or(0, |bias| bias[output]);
             weights.iter().fold(Range::new(bias, bias), |sum, &w| {
-                let (x, y) = (w * input.lo, w * input.hi);
-                Range::new(sum.lo + x.min(y), sum.hi + x.max(y))
+                let (x, y) = (w.saturating_mul(input.lo), w.saturating_mul(input.hi));
+                Range::new(sum.lo.saturating_add(x.min(y)), sum.hi.saturating_add(x.max(y)))
             })
         });
         rows.reduce(|a, b| a.union(&b)).unwrap_or(Range::new(0, 0))
     }
 
     pub(super) fn output(&self, node: usize, input: &ValueSpec) -> Result<ValueSpec, CircuitError> {
-        let limit = |what, value, lo, hi| {
-            if (lo..=hi).contains(&value) {
-                Ok(())
-            } else {
-                Err(CircuitError::Parameter { node: Some(node), what, value, lo, hi })
-            }
-        };
+        let limit = |what, value, lo, hi| CircuitError::limit(Some(node), what, value, lo, hi);
         limit("weight bits", self.weight_bits.into(), 2, 16)?;
         if let Some(bits) = self.bias_bits {
             limit("bias bits", bits.into(), 2, 40)?;

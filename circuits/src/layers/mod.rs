@@ -74,17 +74,8 @@ impl Layer {
     ) -> Result<(), CircuitError> {
         let Layer::Gemm(gemm) = self else { return Ok(()) };
         let Some(requantize) = gemm.requantize else { return Ok(()) };
-        let needed = Requantize::domain_of(requantize.shift, gemm.worst_case(inputs[0].range, parameters));
-        if requantize.domain >= needed {
-            return Ok(());
-        }
-        Err(CircuitError::Parameter {
-            node: Some(node),
-            what: "requantization domain bits",
-            value: requantize.domain.into(),
-            lo: needed.into(),
-            hi: 40,
-        })
+        let worst = gemm.worst_case(inputs[0].range, parameters);
+        requantize.check_domain(node, Requantize::domain_of(requantize.shift, worst))
     }
 
     /// Multiply-accumulate operations of the layer.

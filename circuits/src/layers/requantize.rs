@@ -42,7 +42,7 @@ pub struct Requantize {
 impl Requantize {
     /// The rounded quotient of an accumulator: `floor(acc / 2^shift + 1/2)`.
     pub fn quotient(&self, acc: i64) -> i64 {
-        if self.shift == 0 { acc } else { (acc + (1 << (self.shift - 1))) >> self.shift }
+        if self.shift == 0 { acc } else { acc.saturating_add(1 << (self.shift - 1)) >> self.shift }
     }
 
     /// The requantized value of an accumulator.
@@ -55,15 +55,21 @@ impl Requantize {
         self.output.clamp(self.function.apply(quotient))
     }
 
-    /// Smallest `domain` that holds the quotients of every accumulator in `range`.
+    /// Smallest `domain` that holds the quotients of every accumulator in `range`, and at most 62.
     pub fn domain_of(shift: u8, range: Range) -> u8 {
         let this = Requantize { shift, function: Function::Identity, output: range, domain: 0 };
         let (lo, hi) = (this.quotient(range.lo), this.quotient(range.hi));
         let mut bits = 1;
-        while lo < -(1i64 << bits) || hi >= 1i64 << bits {
+        while bits < 62 && (lo < -(1i64 << bits) || hi >= 1i64 << bits) {
             bits += 1;
         }
         bits
+    }
+
+    /// Checks that the domain has the bits that its worst case needs.
+    pub(super) fn check_domain(&self, node: usize, needed: u8) -> Result<(), CircuitError> {
+        let (domain, needed) = (self.domain.into(), needed.into());
+        CircuitError::limit(Some(node), "requantization domain bits", domain, needed, needed.max(40))
     }
 
     /// Checks the parameters.
@@ -71,13 +77,7 @@ impl Requantize {
     /// # Errors
     /// [`CircuitError::Parameter`] naming the parameter that is out of its domain.
     pub fn check(&self, node: usize) -> Result<(), CircuitError> {
-        let limit = |what, value, lo, hi| {
-            if (lo..=hi).contains(&value) {
-                Ok(())
-            } else {
-                Err(CircuitError::Parameter { node: Some(node), what, value, lo, hi })
-            }
-        };
+        let limit = |what, value, lo, hi| CircuitError::limit(Some(node), what, value, lo, hi);
         limit("requantization shift", self.shift.into(), 0, 40)?;
         limit("requantization domain bits", self.domain.into(), 1, 40)?;
         // The accumulator's coefficients and values stay within 62 bits.
@@ -107,15 +107,7 @@ impl Activation {
     pub(super) fn output(&self, node: usize, input: &ValueSpec) -> Result<ValueSpec, CircuitError> {
         self.requantize.check(node)?;
         let needed = Requantize::domain_of(self.requantize.shift, input.range);
-        if self.requantize.domain < needed {
-            return Err(CircuitError::Parameter {
-                node: Some(node),
-                what: "requantization domain bits",
-                value: self.requantize.domain.into(),
-                lo: needed.into(),
-                hi: 40,
-            });
-        }
+        self.requantize.check_domain(node, needed)?;
         Ok(ValueSpec { shape: input.shape.clone(), range: self.requantize.output })
     }
 

@@ -13,15 +13,7 @@ pub struct Reshape {
 
 impl Reshape {
     pub(super) fn output(&self, node: usize, input: &ValueSpec) -> Result<ValueSpec, CircuitError> {
-        if self.shape.len() > MAX_AXES {
-            return Err(CircuitError::Parameter {
-                node: Some(node),
-                what: "number of axes",
-                value: self.shape.len() as i64,
-                lo: 0,
-                hi: MAX_AXES as i64,
-            });
-        }
+        CircuitError::limit(Some(node), "number of axes", self.shape.len() as i64, 0, MAX_AXES as i64)?;
         let shape: Vec<usize> = self.shape.iter().map(|&d| d as usize).collect();
         let entries = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         if entries != Some(input.len()) {

@@ -1,7 +1,6 @@
 //! One fully connected layer: real weights and scales become integer weights and one public shift.
 
 use crate::scale::power_of_two;
-use provenn_circuits::layers::Requantize;
 use provenn_circuits::model::Range;
 use rayon::prelude::*;
 
@@ -131,21 +130,5 @@ impl RealGemm<'_> {
             bits.next_multiple_of(4) as u8
         });
         IntegerGemm { weight, bias, bias_bits }
-    }
-}
-
-impl IntegerGemm {
-    /// Domain of the requantization by `shift`: the worst case of these weights over all inputs in `input`.
-    pub(super) fn domain(&self, inputs: usize, input: Range, shift: i32) -> u8 {
-        let worst = |(row, weights): (usize, &[i64])| {
-            let bias = self.bias.as_ref().map_or(0, |bias| bias[row]);
-            let start = Range::new(bias, bias);
-            let range = weights.iter().fold(start, |acc, &w| {
-                let (a, b) = (w * input.lo, w * input.hi);
-                Range::new(acc.lo + a.min(b), acc.hi + a.max(b))
-            });
-            Requantize::domain_of(shift as u8, range)
-        };
-        self.weight.par_chunks(inputs).enumerate().map(worst).max().unwrap_or(1)
     }
 }

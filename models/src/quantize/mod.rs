@@ -246,19 +246,24 @@ fn with_weight_bits(
                 };
                 let target = Target::of(&real, &calibration.layers[index], *relu, reader, options);
                 let integer = real.quantize(&target.scales, target.shift);
-                let requantize = target.requantize.map(|(function, output)| Requantize {
-                    shift: target.shift as u8,
-                    function,
-                    output,
-                    domain: integer.domain(*inputs, value.range, target.shift),
-                });
-                let gemm = Gemm {
+                let mut gemm = Gemm {
                     inputs: *inputs as u32,
                     outputs: *outputs as u32,
                     weight_bits,
                     bias_bits: integer.bias_bits,
-                    requantize,
+                    requantize: None,
                 };
+                let shift = target.shift as u8;
+                let own: Vec<&[i64]> =
+                    [&integer.weight[..]].into_iter().chain(integer.bias.as_deref()).collect();
+                let domain = Requantize::domain_of(shift, gemm.worst_case(value.range, &own));
+                let requantize = target.requantize.map(|(function, output)| Requantize {
+                    shift,
+                    function,
+                    output,
+                    domain,
+                });
+                gemm.requantize = requantize;
                 quantized.parameters.push(integer.weight);
                 quantized.parameters.extend(integer.bias);
                 value = match requantize {
