@@ -182,7 +182,7 @@ pub fn combine(
         gates: vec![[Fp::ZERO; GATE_COLUMNS]; masked.gates.len()],
         target: Fp::ZERO,
     };
-    // Terms on single columns merge into one row vector per column.
+    // Terms on few columns merge into one row vector per column.
     let mut single: Vec<Option<Vec<Fp>>> = vec![None; layout.columns()];
     let mut power = Fp::ONE;
     for form in forms {
@@ -215,12 +215,18 @@ pub fn combine(
     combined
 }
 
-/// Adds a piece, merging it where it has one column, or the same rows or the same columns as another piece.
+/// Pieces of at most this many columns are added to those columns' own row vectors: then tensors of few columns cost
+/// memory in proportion to their entries, however many constraints read them.
+const FEW_COLUMNS: usize = 4;
+
+/// Adds a piece, merging it where it has few columns, or the same rows or the same columns as another piece.
 fn add_piece(piece: Piece, n: usize, single: &mut [Option<Vec<Fp>>], pieces: &mut Vec<Piece>) {
-    if let [weight] = piece.columns[..] {
-        let rows = single[piece.first].get_or_insert_with(|| vec![Fp::ZERO; n]);
-        for (slot, e) in rows[piece.row..].iter_mut().zip(&piece.rows) {
-            *slot += weight * e;
+    if piece.columns.len() <= FEW_COLUMNS {
+        for (column, weight) in piece.columns.iter().enumerate().filter(|(_, w)| !bool::from(w.is_zero())) {
+            let rows = single[piece.first + column].get_or_insert_with(|| vec![Fp::ZERO; n]);
+            for (slot, e) in rows[piece.row..].iter_mut().zip(&piece.rows) {
+                *slot += *weight * e;
+            }
         }
         return;
     }

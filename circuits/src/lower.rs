@@ -407,7 +407,7 @@ impl Builder<'_> {
                 range,
             );
         }
-        check_size(&self.circuit)?;
+        check_size(&self.circuit, if weights_bounded { MAX_PADDED_WITNESS } else { MAX_PADDED_KEY_WITNESS })?;
         crate::bounds::check(&self.circuit, weights_bounded)?;
         Ok(self.circuit)
     }
@@ -418,12 +418,17 @@ const MAX_TABLE_BITS: u32 = 13;
 
 /// Most weights, once every axis is padded to a power of two.
 const MAX_PADDED_WEIGHTS: u64 = 1 << 27;
-/// Most values committed per proof, padded; the verifier may hold a field element for each.
+/// Most values committed per inference, padded.
 const MAX_PADDED_WITNESS: u64 = 1 << 25;
+/// Most values committed for the key proof, padded: limbs of weights. It is made and checked once.
+const MAX_PADDED_KEY_WITNESS: u64 = 1 << 27;
 /// Most look-ups, padded.
 const MAX_PADDED_LOOKUPS: u64 = 1 << 28;
-/// Most entries of an input or output: they are part of every proof.
+/// Most entries of input and output together: they are part of every proof.
 const MAX_SHOWN: u64 = 1 << 22;
+/// Largest sum, over every view of the input or the output, of its entries: where they are public, the verifier
+/// evaluates each view entry by entry.
+const MAX_SHOWN_READ: u64 = 1 << 26;
 /// Largest sum, over every view that a constraint reads, of the extents of its tensor and of its box: the verifier works
 /// in proportion to it.
 const MAX_READ_EXTENTS: u64 = 1 << 22;
@@ -443,25 +448,27 @@ fn check_tables(circuit: &Circuit) -> Result<(), CircuitError> {
 }
 
 /// Hard limits on what a key can make anybody allocate or compute.
-fn check_size(circuit: &Circuit) -> Result<(), CircuitError> {
+fn check_size(circuit: &Circuit, most_values: u64) -> Result<(), CircuitError> {
     let sum = |values: &mut dyn Iterator<Item = u64>| values.fold(0, u64::saturating_add);
     let padded = |extents: &[usize]| {
         extents
             .iter()
             .fold(1u64, |n, &d| n.saturating_mul((d as u64).checked_next_power_of_two().unwrap_or(u64::MAX)))
     };
-    let (mut weights, mut witness) = (0u64, 0u64);
+    let (mut weights, mut witness, mut shown) = (0u64, 0u64, 0u64);
+    let is_shown = |tensor: &Tensor| matches!(tensor.role, Role::Input(_) | Role::Output(_));
     for tensor in &circuit.tensors {
         limit("number of axes of a tensor", tensor.shape.len() as u64, MAX_AXES as u64)?;
         let own = padded(&tensor.shape);
-        if let Role::Input(_) | Role::Output(_) = tensor.role {
-            limit("number of entries of an input or output", own, MAX_SHOWN)?;
+        if is_shown(tensor) {
+            shown = shown.saturating_add(own);
         }
         let total = if let Role::Weight(_) = tensor.role { &mut weights } else { &mut witness };
         *total = total.saturating_add(own);
     }
     limit("number of padded weights", weights, MAX_PADDED_WEIGHTS)?;
-    limit("number of padded values", witness, MAX_PADDED_WITNESS)?;
+    limit("number of padded values", witness, most_values)?;
+    limit("number of entries of input and output", shown, MAX_SHOWN)?;
     let lookups = sum(&mut circuit.lookups.iter().map(|lookup| padded(&lookup.extents)));
     limit("number of padded look-ups", lookups, MAX_PADDED_LOOKUPS)?;
 
@@ -477,12 +484,16 @@ fn check_size(circuit: &Circuit) -> Result<(), CircuitError> {
         .lookups
         .iter()
         .flat_map(|lookup| lookup.exprs.iter().map(|expr| (expr, lookup.extents.clone())));
-    let (mut read, mut split) = (0u64, 0u64);
+    let (mut read, mut split, mut shown_read) = (0u64, 0u64, 0u64);
     for (expr, extents) in linears.chain(contracts).chain(lookups) {
         let own = sum(&mut extents.iter().map(|&d| d as u64));
         read = read.saturating_add(own);
         for (_, view) in &expr.terms {
-            let shape = &circuit.tensors[view.tensor].shape;
+            let tensor = &circuit.tensors[view.tensor];
+            let shape = &tensor.shape;
+            if is_shown(tensor) {
+                shown_read = shown_read.saturating_add(padded(shape));
+            }
             read = read.saturating_add(sum(&mut shape.iter().map(|&d| d as u64)));
             // A split axis that straddles columns has the rank of a general matrix, at most the root of its extent.
             let splits = view.axes.iter().zip(shape).filter(|(map, _)| map.terms.len() > 1);
@@ -490,7 +501,8 @@ fn check_size(circuit: &Circuit) -> Result<(), CircuitError> {
         }
     }
     limit("sum of the extents that constraints read", read, MAX_READ_EXTENTS)?;
-    limit("sum of the ranks of split axes", split, MAX_SPLIT_ROWS)
+    limit("sum of the ranks of split axes", split, MAX_SPLIT_ROWS)?;
+    limit("number of entries of input and output that constraints read", shown_read, MAX_SHOWN_READ)
 }
 
 fn limit(what: &'static str, value: u64, most: u64) -> Result<(), CircuitError> {

@@ -208,7 +208,7 @@ pub fn choose_tables(layers: &LayerList) -> Result<LayerList, CircuitError> {
     for direct in widest..=13 {
         for limb in 4..=12 {
             let candidate = LayerList { tables: TableBits { limb, direct }, ..layers.clone() };
-            let circuit = match inference(&candidate, Modes::PUBLIC) {
+            let circuit = match key(&candidate).and_then(|_| inference(&candidate, Modes::PUBLIC)) {
                 Ok(circuit) => circuit,
                 Err(error) => {
                     failure = Some(error);

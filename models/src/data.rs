@@ -155,7 +155,9 @@ fn with_quoted_constants(text: &[u8]) -> Vec<u8> {
         });
         in_string ^= byte == b'"';
         let mark: &[u8] = if word.is_some() { b"\"" } else { b"" };
-        quoted.extend([mark, taken, mark].concat());
+        quoted.extend_from_slice(mark);
+        quoted.extend_from_slice(taken);
+        quoted.extend_from_slice(mark);
         rest = tail;
     }
     quoted

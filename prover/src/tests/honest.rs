@@ -259,6 +259,10 @@ fn keys_that_ask_for_too_much_are_refused_before_any_work() {
         [node(reshape(&[rows, inputs]), 0), node(Layer::Gemm(gemm), 2 * i + 1)]
     });
     refused(&[1023 * 2049], nodes.collect());
+    // A large input that many layers read whole.
+    let gemm = Gemm { inputs: 256, outputs: 1, weight_bits: 8, bias_bits: None, requantize: None };
+    let nodes = (0..20).map(|_| node(Layer::Gemm(gemm.clone()), 0)).collect();
+    refused(&[16, 16, 8, 8, 256], nodes);
     // More axes than any tensor has.
     refused(&[1; 9], vec![node(reshape(&[1]), 0)]);
     refused(&[1], vec![node(reshape(&[1; 1000]), 0)]);
