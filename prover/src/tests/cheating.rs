@@ -759,3 +759,33 @@ fn a_false_flattening_copy_is_rejected() {
         assert_eq!(vk.verify(&proof.bytes, b"").map(|_| ()), expected);
     }
 }
+
+#[test]
+fn a_quotient_saturated_in_stages_is_not_free() {
+    let requantize =
+        Requantize { shift: 20, function: Function::Identity, output: Range::new(-8, 7), domain: 40 };
+    let gemm =
+        Gemm { inputs: 1, outputs: 2, weight_bits: 2, bias_bits: Some(40), requantize: Some(requantize) };
+    let nodes = vec![Node { layer: Layer::Gemm(gemm), inputs: vec![0] }];
+    let layers = list(&[1], Range::new(0, 1), nodes, TableBits { limb: 4, direct: 4 });
+    let model = Model { layers, parameters: vec![vec![1, -1], vec![0, 3 << 20]] };
+    let (pk, vk) = keys(&model);
+    assert_eq!(model.run(&[1]), [0, 3]);
+    let verdict = |hooks: &mut Add| {
+        let proof = pk.prove_with(&[1], ProveOptions::default(), hooks, &mut |_| {}).expect("it finishes");
+        vk.verify(&proof.bytes, b"").map(|_| ())
+    };
+    assert_eq!(verdict(&mut Add("layer 0 output", 0, 0)), Ok(()));
+    for name in [
+        "layer 0 to 27 bits, quotient high",
+        "layer 0 to 27 bits, quotient low bits 24..27",
+        "layer 0 to 27 bits, inside",
+        "layer 0 to 27 bits, saturated",
+        "layer 0 to 14 bits, quotient high",
+        "layer 0 to 14 bits, saturated",
+        "layer 0 quotient high",
+        "layer 0 saturated",
+    ] {
+        assert_eq!(verdict(&mut Add(name, 0, 1)), Err(Rejection::FalseClaim), "{name}");
+    }
+}
