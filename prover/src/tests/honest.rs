@@ -68,6 +68,61 @@ proptest! {
     }
 }
 
+/// An activation, a reshape and a product over random shapes: every linear, bilinear and look-up form, with copies
+/// where the reshape cuts across axes, and with a model of one reader or of two.
+fn graphs() -> impl Strategy<Value = (Model, u64)> {
+    let shape = prop::collection::vec(1usize..6, 1..4);
+    let requantization = (any::<bool>(), 0u8..4, 0u8..3);
+    (shape, requantization, 1u32..5, any::<prop::sample::Index>(), any::<bool>(), any::<u64>()).prop_map(
+        |(shape, (rectify, shift, spare), outputs, cut, twice, seed)| {
+            let input = Range::new(-13, 18);
+            let (function, output) = if rectify {
+                (Function::Relu, Range::new(0, 15))
+            } else {
+                (Function::Identity, Range::new(-7, 9))
+            };
+            let domain = Requantize::domain_of(shift, input) + spare;
+            let entries: usize = shape.iter().product();
+            let divisors: Vec<usize> = (1..=entries).filter(|d| entries.is_multiple_of(*d)).collect();
+            let inputs = divisors[cut.index(divisors.len())];
+            let gemm = Layer::Gemm(Gemm {
+                inputs: inputs as u32,
+                outputs,
+                weight_bits: 4,
+                bias_bits: Some(6),
+                requantize: None,
+            });
+            let node = |layer, input: u32| Node { layer, inputs: vec![input] };
+            let mut nodes = vec![
+                node(activation(function, shift, output, domain), 0),
+                node(reshape(&[(entries / inputs) as u32, inputs as u32]), 1),
+                node(gemm, 2),
+            ];
+            if twice {
+                // The activation's output is read a second time.
+                nodes.push(node(activation(Function::Identity, 1, Range::new(-4, 5), 5), 1));
+            }
+            let tables = TableBits { limb: 4, direct: 4 };
+            let mut rng = rng(seed);
+            let mut random =
+                |len: usize, bits| (0..len).map(|_| uniform(&mut rng, Range::signed(bits))).collect();
+            let parameters = vec![random(inputs * outputs as usize, 4), random(outputs as usize, 6)];
+            (Model { layers: list(&shape, input, nodes, tables), parameters }, seed)
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_activations_and_reshapes_are_proved((model, seed) in graphs()) {
+        let mut inputs = extremes(&model);
+        inputs.push(model.random_input(seed));
+        accepted(&model, &inputs);
+    }
+}
+
 #[test]
 fn extreme_weights_are_proved() {
     for (w, b) in [(-128, -2048), (127, 2047), (0, 0)] {
