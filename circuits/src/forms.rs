@@ -216,8 +216,8 @@ pub fn combine(
 }
 
 /// Pieces of at most this many columns are added to those columns' own row vectors: then tensors of few columns cost
-/// memory in proportion to their entries, however many constraints read them.
-const FEW_COLUMNS: usize = 4;
+/// memory in proportion to their entries, however many constraints read them (lowering limits how many those are).
+pub(crate) const FEW_COLUMNS: usize = 4;
 
 /// Adds a piece, merging it where it has few columns, or the same rows or the same columns as another piece.
 fn add_piece(piece: Piece, n: usize, single: &mut [Option<Vec<Fp>>], pieces: &mut Vec<Piece>) {

@@ -5,8 +5,10 @@ use crate::circuit::{
     Visibility,
 };
 use crate::error::CircuitError;
+use crate::forms::FEW_COLUMNS;
 use crate::layers::{Layer, Requantize};
 use crate::model::{LayerList, MAX_AXES, Range, ValueSpec};
+use crate::system::MAX_ROWS;
 use crate::tables::Table;
 
 /// Which of input and output are public.
@@ -422,6 +424,11 @@ const MAX_PADDED_WEIGHTS: u64 = 1 << 27;
 const MAX_PADDED_WITNESS: u64 = 1 << 25;
 /// Most values committed for the key proof, padded: limbs of weights. It is made and checked once.
 const MAX_PADDED_KEY_WITNESS: u64 = 1 << 27;
+/// Tensors of at most this many padded entries may lie in so few columns that combining the claims holds a field element
+/// for each of their entries.
+const SMALL_TENSOR: u64 = (FEW_COLUMNS * MAX_ROWS) as u64;
+/// Most entries of all such tensors together: a gigabyte of field elements.
+const MAX_PADDED_SMALL: u64 = 1 << 25;
 /// Most look-ups, padded.
 const MAX_PADDED_LOOKUPS: u64 = 1 << 28;
 /// Most entries of input and output together: they are part of every proof.
@@ -455,7 +462,7 @@ fn check_size(circuit: &Circuit, most_values: u64) -> Result<(), CircuitError> {
             .iter()
             .fold(1u64, |n, &d| n.saturating_mul((d as u64).checked_next_power_of_two().unwrap_or(u64::MAX)))
     };
-    let (mut weights, mut witness, mut shown) = (0u64, 0u64, 0u64);
+    let (mut weights, mut witness, mut shown, mut small) = (0u64, 0u64, 0u64, 0u64);
     let is_shown = |tensor: &Tensor| matches!(tensor.role, Role::Input(_) | Role::Output(_));
     for tensor in &circuit.tensors {
         limit("number of axes of a tensor", tensor.shape.len() as u64, MAX_AXES as u64)?;
@@ -463,12 +470,16 @@ fn check_size(circuit: &Circuit, most_values: u64) -> Result<(), CircuitError> {
         if is_shown(tensor) {
             shown = shown.saturating_add(own);
         }
+        if own <= SMALL_TENSOR {
+            small = small.saturating_add(own);
+        }
         let total = if let Role::Weight(_) = tensor.role { &mut weights } else { &mut witness };
         *total = total.saturating_add(own);
     }
     limit("number of padded weights", weights, MAX_PADDED_WEIGHTS)?;
     limit("number of padded values", witness, most_values)?;
     limit("number of entries of input and output", shown, MAX_SHOWN)?;
+    limit("number of padded entries of small tensors", small, MAX_PADDED_SMALL)?;
     let lookups = sum(&mut circuit.lookups.iter().map(|lookup| padded(&lookup.extents)));
     limit("number of padded look-ups", lookups, MAX_PADDED_LOOKUPS)?;
 

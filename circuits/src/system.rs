@@ -208,7 +208,9 @@ pub fn choose_tables(layers: &LayerList) -> Result<LayerList, CircuitError> {
     for direct in widest..=13 {
         for limb in 4..=12 {
             let candidate = LayerList { tables: TableBits { limb, direct }, ..layers.clone() };
-            let circuit = match key(&candidate).and_then(|_| inference(&candidate, Modes::PUBLIC)) {
+            // The key must derive as a whole: the key proof, and the modes that need the most constraints.
+            let sound = key(&candidate).and_then(|_| inference(&candidate, Modes::ALL[3]));
+            let circuit = match sound.and_then(|_| inference(&candidate, Modes::PUBLIC)) {
                 Ok(circuit) => circuit,
                 Err(error) => {
                     failure = Some(error);

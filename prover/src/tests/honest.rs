@@ -269,22 +269,43 @@ fn keys_that_ask_for_too_much_are_refused_before_any_work() {
     let tables = TableBits { limb: 4, direct: 4 };
     let range = Range::new(-8, 7);
     let node = |layer, input: u32| Node { layer, inputs: vec![input] };
-    let refused = |shape: &[usize], nodes: Vec<Node>| {
-        let result = KeyShape::derive(&list(shape, range, nodes, tables)).map(|_| ());
-        assert!(
-            matches!(result, Err(CircuitError::Parameter { .. } | CircuitError::Shape { .. })),
-            "{result:?}"
-        );
+    // Each list is refused by the very limit that it is meant to break, so that none can be lost unnoticed.
+    let refused = |shape: &[usize], nodes: Vec<Node>, limit: &str| {
+        let broken = match KeyShape::derive(&list(shape, range, nodes, tables)) {
+            Err(CircuitError::Parameter { what, .. }) => what,
+            Err(CircuitError::Shape { .. }) => "shape",
+            other => panic!("{limit}: {:?}", other.map(|_| ())),
+        };
+        assert_eq!(broken, limit);
+    };
+    let raw = |inputs, outputs, weight_bits| {
+        Layer::Gemm(Gemm { inputs, outputs, weight_bits, bias_bits: None, requantize: None })
     };
     // Tables beyond 2^14 rows: the function is not constant where it would be saturated.
-    refused(&[3], vec![node(activation(Function::Identity, 0, Range::new(-8192, 8191), 14), 0)]);
+    refused(
+        &[3],
+        vec![node(activation(Function::Identity, 0, Range::new(-8192, 8191), 14), 0)],
+        "bits of a look-up table's domain",
+    );
     // An axis longer than any verifier wants to walk; more entries than memory.
-    refused(&[1 << 26], vec![node(activation(Function::Relu, 0, Range::new(0, 3), 4), 0)]);
-    refused(&[1 << 14, 1 << 14], vec![node(activation(Function::Relu, 0, Range::new(0, 3), 4), 0)]);
-    refused(&[1 << 30, 1 << 30, 1 << 30], vec![node(activation(Function::Relu, 0, Range::new(0, 3), 4), 0)]);
+    refused(
+        &[1 << 26],
+        vec![node(activation(Function::Relu, 0, Range::new(0, 3), 4), 0)],
+        "number of padded values",
+    );
+    refused(&[1 << 14, 1 << 14], vec![node(activation(Function::Relu, 0, Range::new(0, 3), 4), 0)], "shape");
+    refused(
+        &[1 << 30, 1 << 30, 1 << 30],
+        vec![node(activation(Function::Relu, 0, Range::new(0, 3), 4), 0)],
+        "shape",
+    );
+    refused(&[1 << 11, 1 << 11, 2], vec![node(raw(2, 1, 3), 0)], "number of entries of input and output");
+    refused(&[1 << 22], vec![node(raw(1 << 22, 1, 3), 0)], "sum of the extents that constraints read");
+    // Many small tensors, each of which may be held whole.
+    let nodes = (0..1025).map(|_| node(raw(256, 128, 3), 0)).collect();
+    refused(&[256], nodes, "number of padded entries of small tensors");
     // Accumulators beyond 64 bits after a chain of raw outputs.
-    let wide =
-        |inputs| Layer::Gemm(Gemm { inputs, outputs: 1, weight_bits: 16, bias_bits: None, requantize: None });
+    let wide = |inputs| raw(inputs, 1, 16);
     let chain = list(
         &[1 << 18],
         Range::new(-65536, -1),
@@ -298,29 +319,26 @@ fn keys_that_ask_for_too_much_are_refused_before_any_work() {
             Requantize { shift, function: Function::Identity, output: Range::new(-8, 7), domain };
         let gemm =
             Gemm { inputs: 1, outputs: 1, weight_bits: 2, bias_bits: None, requantize: Some(requantize) };
-        refused(&[1], vec![node(Layer::Gemm(gemm), 0)]);
-        refused(&[1], vec![node(Layer::Activation(Activation { requantize }), 0)]);
+        refused(&[1], vec![node(Layer::Gemm(gemm), 0)], "requantization shift plus domain bits");
+        refused(
+            &[1],
+            vec![node(Layer::Activation(Activation { requantize }), 0)],
+            "requantization shift plus domain bits",
+        );
     }
     // Tensors of ever more axes, built by products over one entry.
-    let double =
-        || Layer::Gemm(Gemm { inputs: 1, outputs: 2, weight_bits: 2, bias_bits: None, requantize: None });
     let nodes =
-        (0..20u32).flat_map(|i| [node(double(), 2 * i), node(reshape(&[1 << (i + 1), 1]), 2 * i + 1)]);
-    refused(&[1], nodes.collect());
-    // A long input, read again and again under shapes that need copies of its whole axis.
-    let nodes = (0..40u32).flat_map(|i| {
-        let (rows, inputs) = if i % 2 == 0 { (1023, 2049) } else { (2049, 1023) };
-        let gemm = Gemm { inputs, outputs: 1, weight_bits: 2, bias_bits: None, requantize: None };
-        [node(reshape(&[rows, inputs]), 0), node(Layer::Gemm(gemm), 2 * i + 1)]
-    });
-    refused(&[1023 * 2049], nodes.collect());
+        (0..20u32).flat_map(|i| [node(raw(1, 2, 2), 2 * i), node(reshape(&[1 << (i + 1), 1]), 2 * i + 1)]);
+    refused(&[1], nodes.collect(), "number of axes of a tensor");
+    // A value read again and again under shapes that split its axis.
+    let nodes = (0..40u32).flat_map(|i| [node(reshape(&[60, 60]), 0), node(raw(60, 1, 2), 2 * i + 1)]);
+    refused(&[3600], nodes.collect(), "sum of the ranks of split axes");
     // A large input that many layers read whole.
-    let gemm = Gemm { inputs: 256, outputs: 1, weight_bits: 8, bias_bits: None, requantize: None };
-    let nodes = (0..20).map(|_| node(Layer::Gemm(gemm.clone()), 0)).collect();
-    refused(&[16, 16, 8, 8, 256], nodes);
+    let nodes = (0..40).map(|_| node(raw(256, 1, 3), 0)).collect();
+    refused(&[16, 16, 8, 4, 256], nodes, "number of entries of input and output that constraints read");
     // More axes than any tensor has.
-    refused(&[1; 9], vec![node(reshape(&[1]), 0)]);
-    refused(&[1], vec![node(reshape(&[1; 1000]), 0)]);
+    refused(&[1; 9], vec![node(reshape(&[1]), 0)], "number of axes of the input");
+    refused(&[1], vec![node(reshape(&[1; 1000]), 0)], "number of axes");
     // Eight axes in many layers: no factorial search.
     let nodes = (0..16).map(|n| node(activation(Function::Identity, 0, range, 4), n)).collect();
     assert!(KeyShape::derive(&list(&[3; 8], range, nodes, tables)).is_ok());
