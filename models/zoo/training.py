@@ -14,7 +14,6 @@ from torch.nn import functional as F
 SEED = 7
 CALIBRATION_SAMPLES = 200
 HELD_OUT_SAMPLES = 300
-LEVELS = 255
 
 
 def split(x, y):
@@ -30,9 +29,10 @@ def upscaled_digits(size):
     return x.numpy(), digits.target.astype(np.int64)
 
 
-def as_pixels(x):
-    """Values in [0, 1] as the grey levels of an 8-bit image, k / 255."""
-    return (np.rint(x * LEVELS) / LEVELS).astype(np.float32)
+def as_pixels(x, bits=8):
+    """Values in [0, 1] as the levels of an image with so many bits a channel: k / 255 for 8 bits."""
+    highest = 2**bits - 1
+    return (np.rint(x * highest) / highest).astype(np.float32)
 
 
 def fit(model, x, y, epochs, batch=32, rate=3e-3, max_shift=0):
