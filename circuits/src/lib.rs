@@ -13,6 +13,7 @@ pub mod circuit;
 pub mod closing;
 pub mod error;
 pub mod forms;
+pub mod functions;
 pub mod layers;
 pub mod layout;
 pub mod lower;
