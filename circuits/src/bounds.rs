@@ -4,7 +4,7 @@
 //! modulus, for every assignment that the other constraints allow. Both sides of the protocol run
 //! [`check`] on every circuit before they use it (docs, "The protocol as built", section "Ranges").
 
-use crate::circuit::{Circuit, Expr, Role, Tensor, TensorId, View};
+use crate::circuit::{Circuit, Contract, Expr, Role, Tensor, TensorId, View};
 use crate::error::CircuitError;
 use crate::model::Range;
 
@@ -65,9 +65,26 @@ fn expression(circuit: &Circuit, expr: &Expr, extents: &[usize], skip: Option<us
         } else {
             (range.lo.min(0), range.hi.max(0))
         };
-        let values = (i128::from(lo), i128::from(hi));
-        add(sum, scale(Some(values), i128::from(*c)))
+        let window = view.sums.iter().try_fold(1i128, |n, &extent| n.checked_mul(extent as i128))?;
+        let values = scale(bounded(i128::from(lo), i128::from(hi)), window);
+        add(sum, scale(values, i128::from(*c)))
     })
+}
+
+/// The range of an expression on a box, as far as the tensors' declared ranges tell; the widest range if it may wrap.
+pub(crate) fn range(circuit: &Circuit, expr: &Expr, extents: &[usize]) -> Range {
+    to_range(expression(circuit, expr, extents, None))
+}
+
+/// The range of the right side of a contract, as [`range`].
+pub(crate) fn product_range(circuit: &Circuit, contract: &Contract) -> Range {
+    to_range(products(circuit, contract))
+}
+
+fn to_range(interval: Interval) -> Range {
+    let end = |value: i128, other: i64| i64::try_from(value).unwrap_or(other);
+    interval
+        .map_or(Range::new(i64::MIN, i64::MAX), |(lo, hi)| Range::new(end(lo, i64::MIN), end(hi, i64::MAX)))
 }
 
 fn wraps(constraint: String) -> CircuitError {
@@ -103,7 +120,10 @@ fn well_formed(circuit: &Circuit) -> Result<(), CircuitError> {
             if tensor.shape.len() != view.axes.len() {
                 return fail("a view has not one map per axis");
             }
-            let mut seen = vec![false; indices];
+            if view.sums.contains(&0) {
+                return fail("a view sums over nothing");
+            }
+            let mut seen = vec![false; indices + view.sums.len()];
             for (index, _) in view.axes.iter().flat_map(|map| &map.terms) {
                 match seen.get_mut(*index) {
                     Some(seen) if !*seen => *seen = true,
@@ -119,6 +139,13 @@ fn well_formed(circuit: &Circuit) -> Result<(), CircuitError> {
     }
     for (l, contract) in circuit.contracts.iter().enumerate() {
         let name = || format!("contract {l}");
+        let mut operands = contract.a.terms.iter().chain(&contract.c.terms);
+        if operands.any(|(_, view)| !view.sums.is_empty()) {
+            return Err(CircuitError::Malformed {
+                constraint: name(),
+                reason: "an operand is a view with sums".to_string(),
+            });
+        }
         expr(&name, &contract.expr, contract.left_extents().len())?;
         expr(&name, &contract.a, contract.a_extents().len())?;
         expr(&name, &contract.c, contract.c_extents().len())?;
@@ -146,7 +173,7 @@ fn no_wrapping(circuit: &Circuit) -> Result<(), CircuitError> {
     for l in 0..circuit.contracts.len() {
         let contract = &circuit.contracts[l];
         let left = expression(circuit, &contract.expr, &contract.left_extents(), None);
-        left.and(products(circuit, l)).ok_or_else(|| wraps(format!("contract {l}")))?;
+        left.and(products(circuit, contract)).ok_or_else(|| wraps(format!("contract {l}")))?;
     }
     for (l, lookup) in circuit.lookups.iter().enumerate() {
         for expr in &lookup.exprs {
@@ -157,8 +184,7 @@ fn no_wrapping(circuit: &Circuit) -> Result<(), CircuitError> {
 }
 
 /// Interval of the right side of a contract; `None` if even the sum of absolute values may leave the limit.
-fn products(circuit: &Circuit, l: usize) -> Interval {
-    let contract = &circuit.contracts[l];
+fn products(circuit: &Circuit, contract: &Contract) -> Interval {
     let a = expression(circuit, &contract.a, &contract.a_extents(), None);
     let c = expression(circuit, &contract.c, &contract.c_extents(), None);
     let (lo, hi) = multiply(a, c)?;
@@ -186,7 +212,7 @@ fn rules<'c>(
     into: &mut Vec<Rule<'c>>,
 ) {
     for (t, (coefficient, view)) in expr.terms.iter().enumerate() {
-        if coefficient.abs() != 1 {
+        if coefficient.abs() != 1 || !view.sums.is_empty() {
             continue;
         }
         let others = expr.terms.iter().enumerate().filter(|(o, _)| *o != t).map(|(_, (_, view))| view.tensor);
@@ -213,16 +239,23 @@ fn all_bounded(circuit: &Circuit, weights_bounded: bool) -> Result<(), CircuitEr
     for linear in &circuit.linears {
         rules(circuit, &linear.expr, &linear.extents, Some((0, 0)), &[], &mut all);
     }
-    for (l, contract) in circuit.contracts.iter().enumerate() {
+    for contract in &circuit.contracts {
         let operands: Vec<TensorId> =
             contract.a.terms.iter().chain(&contract.c.terms).map(|(_, view)| view.tensor).collect();
-        rules(circuit, &contract.expr, &contract.left_extents(), products(circuit, l), &operands, &mut all);
+        rules(
+            circuit,
+            &contract.expr,
+            &contract.left_extents(),
+            products(circuit, contract),
+            &operands,
+            &mut all,
+        );
     }
     let mut done: Vec<bool> = circuit
         .tensors
         .iter()
         .map(|tensor| match tensor.role {
-            Role::Multiplicity(_) => true,
+            Role::Multiplicity(_) | Role::Ones => true,
             Role::Weight(_) => weights_bounded,
             role => role.is_public(),
         })
@@ -305,7 +338,7 @@ fn uncovered(shape: &[usize], declared: Range, rules: &[&Rule<'_>]) -> Option<us
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::circuit::{AxisMap, Contract, Linear, Lookup, Tensor};
+    use crate::circuit::{AxisMap, Linear, Lookup, Tensor};
     use crate::tables::Table;
 
     fn witness(len: usize, lo: i64, hi: i64) -> Tensor {
@@ -362,7 +395,7 @@ mod tests {
         let mut c = circuit(vec![witness(5, 0, 15)]);
         c.lookups.push(range_lookup(Expr::view(1, View::axes(0, &[0])), 4));
         assert_eq!(check(&c, false), Err(CircuitError::Unbounded { tensor: 0, entry: 4 }));
-        let shifted = View { tensor: 0, axes: vec![AxisMap { offset: 4, terms: vec![(0, 1)] }] };
+        let shifted = View::new(0, vec![AxisMap { offset: 4, terms: vec![(0, 1)] }]);
         c.lookups.push(range_lookup(Expr::view(1, shifted), 1));
         assert_eq!(check(&c, false), Ok(()));
     }
@@ -370,7 +403,7 @@ mod tests {
     #[test]
     fn a_view_that_reads_an_entry_twice_does_not_bound_it() {
         let mut c = circuit(vec![witness(1, 0, 15)]);
-        let broadcast = View { tensor: 0, axes: vec![AxisMap { offset: 0, terms: vec![] }] };
+        let broadcast = View::new(0, vec![AxisMap::fixed(0)]);
         c.lookups.push(range_lookup(Expr::view(1, broadcast), 2));
         assert_eq!(check(&c, false), Err(CircuitError::Unbounded { tensor: 0, entry: 0 }));
     }

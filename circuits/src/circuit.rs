@@ -26,6 +26,8 @@ pub enum Role {
     Witness,
     /// How often each row of a table is looked up; committed per proof.
     Multiplicity(usize),
+    /// The constant 1 on the true extents: what a view of it reads is the indicator of reading inside. Known to both sides.
+    Ones,
 }
 
 /// Whether a tensor is published in the clear or as a hiding commitment.
@@ -84,6 +86,21 @@ impl AxisMap {
         AxisMap { offset: 0, terms: vec![(index, 1)] }
     }
 
+    /// The axis is read at one position.
+    pub fn fixed(offset: i64) -> Self {
+        AxisMap { offset, terms: vec![] }
+    }
+
+    /// The same positions from other view indices: index `t` is now `maps[t]`.
+    fn through(&self, maps: &[AxisMap]) -> Self {
+        let mut composed = AxisMap::fixed(self.offset);
+        for &(index, stride) in &self.terms {
+            composed.offset += stride * maps[index].offset;
+            composed.terms.extend(maps[index].terms.iter().map(|&(inner, s)| (inner, stride * s)));
+        }
+        composed
+    }
+
     /// The axis is split row-major over the view indices `indices`, whose extents are `extents`.
     pub fn split(indices: &[usize], extents: &[usize]) -> Self {
         let mut stride = 1;
@@ -103,18 +120,32 @@ impl AxisMap {
 }
 
 /// An affine view of a tensor: reads 0 outside the tensor's true extents.
+///
+/// With `sums`, it reads sums of entries: the view indices after those of the box run over these extents and are summed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
     /// The tensor.
     pub tensor: TensorId,
     /// One map per tensor axis; each view index feeds at most one axis.
     pub axes: Vec<AxisMap>,
+    /// Extents of the summed indices.
+    pub sums: Vec<usize>,
 }
 
 impl View {
     /// The view whose indices `indices` are the tensor's axes in order.
     pub fn axes(tensor: TensorId, indices: &[usize]) -> Self {
-        View { tensor, axes: indices.iter().map(|&i| AxisMap::index(i)).collect() }
+        View::new(tensor, indices.iter().map(|&i| AxisMap::index(i)).collect())
+    }
+
+    /// The view with these maps, without sums.
+    pub fn new(tensor: TensorId, axes: Vec<AxisMap>) -> Self {
+        View { tensor, axes, sums: vec![] }
+    }
+
+    /// Extents of the view's indices on a box: the box's, then the summed ones.
+    pub fn indices(&self, extents: &[usize]) -> Vec<usize> {
+        [extents, &self.sums].concat()
     }
 }
 
@@ -147,13 +178,14 @@ impl Expr {
         self
     }
 
-    /// The same expression on another box: index `t` becomes index `to[t]`.
-    pub fn reindexed(&self, to: &[usize]) -> Self {
-        let axis = |map: &AxisMap| AxisMap {
-            offset: map.offset,
-            terms: map.terms.iter().map(|&(index, stride)| (to[index], stride)).collect(),
+    /// The same expression on another box of `indices` indices: index `t` of this box is `maps[t]` of the other.
+    pub fn through(&self, maps: &[AxisMap], indices: usize) -> Self {
+        let view = |view: &View| {
+            let sums = (0..view.sums.len()).map(|sum| AxisMap::index(indices + sum));
+            let maps: Vec<AxisMap> = maps.iter().cloned().chain(sums).collect();
+            let axes = view.axes.iter().map(|map| map.through(&maps)).collect();
+            View { tensor: view.tensor, axes, sums: view.sums.clone() }
         };
-        let view = |view: &View| View { tensor: view.tensor, axes: view.axes.iter().map(axis).collect() };
         Expr { constant: self.constant, terms: self.terms.iter().map(|(c, v)| (*c, view(v))).collect() }
     }
 
@@ -249,6 +281,15 @@ pub enum Step {
         /// `(tensor, bits)` of each limb of the remainder.
         remainder: Vec<(TensorId, u32)>,
     },
+    /// `output` = the larger of two expressions.
+    Larger {
+        /// Extents of the expressions' box.
+        extents: Vec<usize>,
+        /// The expressions.
+        operands: [Expr; 2],
+        /// Where it is stored.
+        output: TensorId,
+    },
     /// `output` = second column of the table at the row whose first column is `source`.
     Map {
         /// First column.
@@ -276,16 +317,35 @@ pub enum Quotient {
     },
 }
 
-/// An expression plus, possibly, the right side of a contract.
+/// Values on a box: an expression, plus, possibly, the right side of a contract.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// Extents of the expression's box.
+    /// Extents of the box.
     pub extents: Vec<usize>,
-    /// The expression.
-    pub expr: Expr,
-    /// A contract whose right side is added, permuted from `b ++ i ++ j` to the box as `order` says: box index
-    /// `order[p]` is index `p` of the left side.
+    /// Expressions on parts of the box that do not overlap; 0 elsewhere.
+    pub parts: Vec<Part>,
+    /// A contract whose right side is added; and per index of its left side, how far the box's row-major position moves with
+    /// it.
     pub contract: Option<(usize, Vec<usize>)>,
+}
+
+/// An expression on a part of a box.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Where the part starts on every axis of the box.
+    pub start: Vec<usize>,
+    /// Extents of the part.
+    pub extents: Vec<usize>,
+    /// The expression, on the part's own indices.
+    pub expr: Expr,
+}
+
+impl Source {
+    /// One expression on the whole box.
+    pub fn new(extents: &[usize], expr: Expr) -> Self {
+        let part = Part { start: vec![0; extents.len()], extents: extents.to_vec(), expr };
+        Source { extents: extents.to_vec(), parts: vec![part], contract: None }
+    }
 }
 
 /// A circuit: tensors, constraints, tables, and how to compute the witness.
@@ -324,10 +384,12 @@ impl Circuit {
 
 /// A view's product of per-index vectors, pulled back to a product of per-axis vectors on the tensor.
 ///
-/// `vectors[t]` belongs to view index `t` and has its true extent. Returns the factor of the indices that feed no
-/// axis and one vector per tensor axis, of the axis's true extent: entry `x` sums, over the true view indices
-/// that map to `x`, the products of their entries.
+/// `vectors[t]` belongs to view index `t` of the box and has its true extent; summed indices weigh 1. Returns the factor of
+/// the indices that feed no axis and one vector per tensor axis, of the axis's true extent: entry `x` sums, over the true
+/// view indices that map to `x`, the products of their entries.
 pub fn pull_back(view: &View, shape: &[usize], vectors: &[Vec<Fp>]) -> (Fp, Vec<Vec<Fp>>) {
+    let ones: Vec<Vec<Fp>> = view.sums.iter().map(|&extent| vec![Fp::ONE; extent]).collect();
+    let vectors: Vec<&[Fp]> = vectors.iter().chain(&ones).map(|vector| &vector[..]).collect();
     let mut feeds = vec![false; vectors.len()];
     let axes = view
         .axes
@@ -340,10 +402,8 @@ pub fn pull_back(view: &View, shape: &[usize], vectors: &[Vec<Fp>]) -> (Fp, Vec<
                 entries = entries
                     .iter()
                     .flat_map(|&(at, weight)| {
-                        vectors[index]
-                            .iter()
-                            .enumerate()
-                            .map(move |(x, e)| (at + stride * x as i64, weight * e))
+                        let read = move |(x, e)| (at + stride * x as i64, weight * e);
+                        vectors[index].iter().enumerate().map(read)
                     })
                     .collect();
             }
@@ -399,6 +459,7 @@ impl Expr {
 impl View {
     /// Whether every index of the box reads inside the tensor.
     pub fn stays_inside(&self, extents: &[usize], shape: &[usize]) -> bool {
+        let extents = self.indices(extents);
         self.axes.iter().zip(shape).all(|(map, &extent)| {
             let mut ends = (i128::from(map.offset), i128::from(map.offset));
             for &(index, stride) in &map.terms {
@@ -413,7 +474,8 @@ impl View {
     /// several, and no index is left over. (A view may be bijective without being recognised here.)
     pub fn is_bijective(&self, extents: &[usize], shape: &[usize]) -> bool {
         let used: usize = self.axes.iter().map(|map| map.terms.len()).sum();
-        used == extents.len()
+        self.sums.is_empty()
+            && used == extents.len()
             && self.axes.iter().zip(shape).all(|(map, &extent)| {
                 let mut size = 1;
                 let row_major = map.terms.iter().rev().all(|&(index, stride)| {
@@ -426,7 +488,9 @@ impl View {
     }
 
     /// Calls `visit(first, count, start, step)` for every run of the innermost index whose entries lie inside the
-    /// tensor: box positions `first..first+count` read tensor entries `start, start+step, ..`.
+    /// tensor: positions `first..first+count` of the view's indices read tensor entries `start, start+step, ..`.
+    ///
+    /// `extents` are those of all the view's indices ([`View::indices`]).
     pub fn for_each_run(
         &self,
         extents: &[usize],
@@ -486,11 +550,20 @@ impl View {
         values: &[i64],
         out: &mut [i64],
     ) {
-        self.for_each_run(extents, shape, |first, count, start, step| {
-            for (t, out) in out[first..first + count].iter_mut().enumerate() {
-                *out += coefficient * values[(start + step * t as i64) as usize];
-            }
-        });
+        if self.sums.is_empty() {
+            self.for_each_run(extents, shape, |first, count, start, step| {
+                for (t, out) in out[first..first + count].iter_mut().enumerate() {
+                    *out += coefficient * values[(start + step * t as i64) as usize];
+                }
+            });
+        } else {
+            let window: usize = self.sums.iter().product();
+            self.for_each_run(&self.indices(extents), shape, |first, count, start, step| {
+                for t in 0..count {
+                    out[(first + t) / window] += coefficient * values[(start + step * t as i64) as usize];
+                }
+            });
+        }
     }
 }
 
@@ -560,6 +633,12 @@ mod tests {
             .collect()
     }
 
+    /// What a view with sums reads: the last `sums` indices of the box, summed.
+    fn summed(values: Vec<i64>, sums: &[usize]) -> Vec<i64> {
+        values.chunks(sums.iter().product()).map(|window| window.iter().sum()).collect()
+    }
+
+    /// A view, the extents of its box, the shape of its tensor.
     fn any_view() -> impl Strategy<Value = (View, Vec<usize>, Vec<usize>)> {
         // Up to three view indices, each feeding axis 0, axis 1, or none.
         (
@@ -567,8 +646,9 @@ mod tests {
             prop::collection::vec(1usize..6, 2),
             prop::collection::vec((0usize..3, -2i64..3), 3),
             prop::collection::vec(-3i64..4, 2),
+            0usize..3,
         )
-            .prop_map(|(extents, shape, feeds, offsets)| {
+            .prop_map(|(mut extents, shape, feeds, offsets, sums)| {
                 let mut axes: Vec<AxisMap> =
                     offsets.iter().map(|&offset| AxisMap { offset, terms: vec![] }).collect();
                 for (index, (axis, stride)) in feeds.iter().enumerate().take(extents.len()) {
@@ -576,7 +656,8 @@ mod tests {
                         axes[*axis].terms.push((index, *stride));
                     }
                 }
-                (View { tensor: 0, axes }, extents, shape)
+                let sums = extents.split_off(extents.len() - sums.min(extents.len()));
+                (View { tensor: 0, axes, sums }, extents, shape)
             })
     }
 
@@ -590,14 +671,15 @@ mod tests {
             let got = Expr::view(3, view.clone()).offset(1)
                 .evaluate(&extents, &[tensor], &[Cow::Borrowed(&values)]).into_owned();
             let expected: Vec<i64> =
-                naive(&view, &extents, &shape, &values).iter().map(|v| 3 * v + 1).collect();
+                summed(naive(&view, &view.indices(&extents), &shape, &values), &view.sums)
+                    .iter().map(|v| 3 * v + 1).collect();
             prop_assert_eq!(got, expected);
         }
 
         #[test]
         fn views_that_stay_inside_or_are_bijective_do((view, extents, shape) in any_view()) {
             let len: usize = shape.iter().product();
-            let ones = naive(&view, &extents, &shape, &vec![1; len]);
+            let ones = naive(&view, &view.indices(&extents), &shape, &vec![1; len]);
             prop_assert_eq!(view.stays_inside(&extents, &shape), ones.iter().all(|&one| one == 1));
             if view.is_bijective(&extents, &shape) {
                 let mut read = naive(&view, &extents, &shape, &(0..len as i64).collect::<Vec<_>>());
@@ -611,7 +693,7 @@ mod tests {
             let values: Vec<i64> = (0..shape.iter().product::<usize>() as i64).map(|v| 7 * v - 11).collect();
             let vectors: Vec<Vec<Fp>> = extents.iter().enumerate()
                 .map(|(a, &d)| (0..d).map(|x| Fp::from((3 + a * 17 + x * x) as u64)).collect()).collect();
-            let read = naive(&view, &extents, &shape, &values);
+            let read = summed(naive(&view, &view.indices(&extents), &shape, &values), &view.sums);
             let direct = product_form(&read, &vectors);
             let (factor, axes) = pull_back(&view, &shape, &vectors);
             prop_assert_eq!(direct, factor * product_form(&values, &axes));

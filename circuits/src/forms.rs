@@ -1,6 +1,6 @@
 //! Linear forms over hidden messages and committed tensors: the claims to which every layer is reduced.
 
-use crate::circuit::{Circuit, Expr, TensorId, Values, product_form, pull_back};
+use crate::circuit::{Circuit, Expr, Role, TensorId, Values, product_form, pull_back};
 use crate::layout::{Layout, Piece};
 use ff::Field;
 use provenn_algebra::Fp;
@@ -92,7 +92,13 @@ impl Form {
             self.affine.constant += mass * from_i64(expr.constant);
         }
         for (c, view) in &expr.terms {
-            let (factor, axes) = pull_back(view, &circuit.tensors[view.tensor].shape, vectors);
+            let tensor = &circuit.tensors[view.tensor];
+            let (factor, axes) = pull_back(view, &tensor.shape, vectors);
+            if tensor.role == Role::Ones {
+                let mass = axes.iter().fold(factor, |mass, axis| mass * axis.iter().sum::<Fp>());
+                self.affine.constant += coefficient * from_i64(*c) * mass;
+                continue;
+            }
             self.terms.push(TensorTerm {
                 coefficient: coefficient * from_i64(*c) * factor,
                 tensor: view.tensor,

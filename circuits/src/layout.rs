@@ -36,7 +36,7 @@ impl Group {
             Role::Weight(_) => Some(Group::Weight),
             Role::Input(Visibility::Committed) => Some(Group::Input),
             Role::Output(Visibility::Committed) => Some(Group::Output),
-            Role::Input(Visibility::Public) | Role::Output(Visibility::Public) => None,
+            Role::Input(Visibility::Public) | Role::Output(Visibility::Public) | Role::Ones => None,
             Role::Witness | Role::Multiplicity(_) => Some(Group::Witness),
         }
     }

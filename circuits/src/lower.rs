@@ -1,12 +1,13 @@
 //! Lowering: from a layer list to the circuits that are proved.
 
+use crate::bounds;
 use crate::circuit::{
-    AxisMap, Circuit, Contract, Expr, Linear, Lookup, Quotient, Role, Source, Step, Tensor, TensorId, View,
-    Visibility,
+    AxisMap, Circuit, Contract, Expr, Linear, Lookup, Part, Quotient, Role, Source, Step, Tensor, TensorId,
+    View, Visibility,
 };
 use crate::error::CircuitError;
 use crate::forms::FEW_COLUMNS;
-use crate::layers::{Layer, Requantize};
+use crate::layers::{Function, Layer, Requantize};
 use crate::model::{LayerList, MAX_AXES, Range, ValueSpec};
 use crate::system::MAX_ROWS;
 use crate::tables::Table;
@@ -95,14 +96,8 @@ pub fn inference(layers: &LayerList, modes: Modes) -> Result<Circuit, CircuitErr
     }
     let mut values = vec![Value { tensor: input, shape: specs[0].shape.clone() }];
     for (index, node) in layers.nodes.iter().enumerate() {
-        let operand = values[node.inputs[0] as usize].clone();
-        let spec = &specs[index + 1];
-        let value = match &node.layer {
-            Layer::Gemm(gemm) => gemm.lower(&mut builder, index, &operand, spec),
-            Layer::Activation(activation) => activation.lower(&mut builder, index, &operand, spec),
-            Layer::Reshape(_) => Value { tensor: operand.tensor, shape: spec.shape.clone() },
-        };
-        values.push(value);
+        let operands: Vec<Value> = node.inputs.iter().map(|&value| values[value as usize].clone()).collect();
+        values.push(node.layer.as_kind().lower(&mut builder, index, &operands, &specs[index + 1]));
     }
     if builder.output_node.is_none() {
         // Only reshapes: the output is a copy of the input.
@@ -238,7 +233,7 @@ impl Builder<'_> {
             } else {
                 let name = format!("{} in range", self.circuit.tensors[tensor].name);
                 let (limbs, sum) = self.limbs(&name, &shape, bits);
-                let source = Source { extents: shape.clone(), expr: side.clone(), contract: None };
+                let source = Source::new(&shape, side.clone());
                 self.circuit.steps.push(Step::Limbs { source, limbs });
                 self.circuit.linears.push(Linear { extents: shape.clone(), expr: side.add(-1, &sum) });
             }
@@ -249,30 +244,233 @@ impl Builder<'_> {
     fn copy(&mut self, from: TensorId, to: TensorId) {
         let extents = self.circuit.tensors[from].shape.clone();
         let expr = Expr::view(1, whole(from, extents.len()));
-        let source = Source { extents: extents.clone(), expr: expr.clone(), contract: None };
+        let source = Source::new(&extents, expr.clone());
         self.circuit.steps.push(Step::Store { source, output: to });
         self.circuit
             .linears
             .push(Linear { extents: extents.clone(), expr: expr.plus(-1, whole(to, extents.len())) });
     }
 
-    /// The value with all its entries along one axis: itself, or a committed copy. A split of that axis is a view;
-    /// merging the axes of a tensor is not.
-    pub(crate) fn flattened(&mut self, value: &Value) -> TensorId {
-        let tensor = &self.circuit.tensors[value.tensor];
-        if tensor.shape.len() == 1 {
-            return value.tensor;
+    /// The tensor's entries, in the same row-major order, as a tensor of another shape: itself, or a committed copy. A split
+    /// of an axis is a view; merging axes is not.
+    pub(crate) fn reshaped(&mut self, from: TensorId, shape: &[usize]) -> TensorId {
+        let Tensor { shape: own, range, name, .. } = self.circuit.tensors[from].clone();
+        if own == shape {
+            return from;
         }
-        let (extents, range, len) = (tensor.shape.clone(), tensor.range, tensor.len());
-        let name = format!("{} flattened", tensor.name);
-        let copy = self.declare(&name, vec![len], Role::Witness, range);
-        let indices: Vec<usize> = (0..extents.len()).collect();
-        let split = View { tensor: copy, axes: vec![AxisMap::split(&indices, &extents)] };
-        let from = Expr::view(1, whole(value.tensor, extents.len()));
-        let source = Source { extents: extents.clone(), expr: from.clone(), contract: None };
+        let Some((extents, from_maps, to_maps)) = refinement(&own, shape) else {
+            // Every shape refines the flat one.
+            let flat = self.reshaped(from, &[own.iter().product()]);
+            return self.reshaped(flat, shape);
+        };
+        let copy = self.declare(&format!("{name} as {shape:?}"), shape.to_vec(), Role::Witness, range);
+        let from = View::new(from, from_maps);
+        let to = View::new(copy, to_maps);
+        let source = Source::new(&extents, Expr::view(1, from.clone()));
         self.circuit.steps.push(Step::Store { source, output: copy });
-        self.circuit.linears.push(Linear { extents, expr: from.plus(-1, split) });
+        self.circuit.linears.push(Linear { extents, expr: Expr::view(1, from).plus(-1, to) });
         copy
+    }
+
+    /// A view of a value through the axes of its logical shape, on a box with these extents, with sums over others.
+    pub(crate) fn view(
+        &mut self,
+        value: &Value,
+        maps: Vec<AxisMap>,
+        extents: &[usize],
+        sums: Vec<usize>,
+    ) -> View {
+        let own = self.circuit.tensors[value.tensor].shape.clone();
+        let logical = View { tensor: value.tensor, axes: maps, sums };
+        // An axis of length 1 that the tensor lacks does no harm where only its position 0 is read.
+        let single = value.shape.iter().zip(&logical.axes).filter(|(extent, _)| **extent == 1);
+        let single: (Vec<usize>, Vec<AxisMap>) = single.map(|(extent, map)| (*extent, map.clone())).unzip();
+        let only = View { axes: single.1, ..logical.clone() };
+        if own == value.shape {
+            logical
+        } else if squeezed(&own) == squeezed(&value.shape) && only.stays_inside(extents, &single.0) {
+            let mut left = value.shape.iter().zip(logical.axes).filter(|(extent, _)| **extent != 1);
+            let axis = |&extent: &usize| match extent {
+                1 => AxisMap::fixed(0),
+                _ => left.next().map_or(AxisMap::fixed(0), |(_, map)| map),
+            };
+            View { tensor: value.tensor, axes: own.iter().map(axis).collect(), sums: logical.sums }
+        } else {
+            View { tensor: self.reshaped(value.tensor, &value.shape), ..logical }
+        }
+    }
+
+    /// A view of a value as an expression that is `fill` where the view leaves the value.
+    pub(crate) fn padded(&mut self, value: &Value, maps: Vec<AxisMap>, extents: &[usize], fill: i64) -> Expr {
+        let view = self.view(value, maps, extents, vec![]);
+        let shape = self.circuit.tensors[view.tensor].shape.clone();
+        if fill == 0 {
+            return Expr::view(1, view);
+        }
+        let inside = View { tensor: self.ones(&shape), ..view.clone() };
+        Expr::view(1, view).plus(-fill, inside).offset(fill)
+    }
+
+    /// The tensor of ones of a shape.
+    fn ones(&mut self, shape: &[usize]) -> TensorId {
+        let known = self.circuit.tensors.iter().position(|t| t.role == Role::Ones && t.shape == shape);
+        known.unwrap_or_else(|| self.declare("ones", shape.to_vec(), Role::Ones, Range::new(1, 1)))
+    }
+
+    /// Declares a witness tensor.
+    pub(crate) fn witness(&mut self, name: &str, shape: &[usize], range: Range) -> TensorId {
+        self.declare(name, shape.to_vec(), Role::Witness, range)
+    }
+
+    /// Declares a node's output, whose entries lie in `range` and are known, from its constraints alone, to lie in `derived`.
+    pub(crate) fn result(&mut self, node: usize, shape: &[usize], range: Range, derived: Range) -> TensorId {
+        let role = self.output_role(node);
+        let shown = matches!(role, Role::Output(_));
+        let declared = if shown { range } else { derived };
+        let tensor = self.declare(&format!("layer {node} output"), shape.to_vec(), role, declared);
+        if role == Role::Output(Visibility::Committed) && !range.covers(&derived) {
+            self.range_check(tensor, range);
+        }
+        tensor
+    }
+
+    /// A witness tensor that equals an expression.
+    pub(crate) fn stored(&mut self, name: &str, shape: &[usize], expr: Expr) -> Value {
+        let range = bounds::range(&self.circuit, &expr, shape);
+        let tensor = self.witness(name, shape, range);
+        self.circuit.steps.push(Step::Store { source: Source::new(shape, expr.clone()), output: tensor });
+        let expr = expr.plus(-1, whole(tensor, shape.len()));
+        self.circuit.linears.push(Linear { extents: shape.to_vec(), expr });
+        Value { tensor, shape: shape.to_vec() }
+    }
+
+    /// The output of a node whose accumulator is an expression on the output's box.
+    pub(crate) fn linear(
+        &mut self,
+        node: usize,
+        output: &ValueSpec,
+        requantize: Option<&Requantize>,
+        expr: Expr,
+    ) -> Value {
+        let parts = vec![(vec![0; output.shape.len()], output.shape.clone(), expr)];
+        self.piecewise(node, output, requantize, parts)
+    }
+
+    /// The output of a node whose accumulator is, on parts of the output's box that cover it without overlap, one expression
+    /// each: `(start, extents, expression on the whole box)`.
+    pub(crate) fn piecewise(
+        &mut self,
+        node: usize,
+        output: &ValueSpec,
+        requantize: Option<&Requantize>,
+        parts: Vec<(Vec<usize>, Vec<usize>, Expr)>,
+    ) -> Value {
+        let axes = output.shape.len();
+        let shift = |start: &[usize]| -> Vec<AxisMap> {
+            let map = |(axis, &start)| AxisMap { offset: start as i64, terms: vec![(axis, 1)] };
+            start.iter().enumerate().map(map).collect()
+        };
+        let own: Vec<Part> = parts
+            .into_iter()
+            .map(|(start, extents, expr)| Part { expr: expr.through(&shift(&start), axes), start, extents })
+            .collect();
+        let ranges = own.iter().map(|part| bounds::range(&self.circuit, &part.expr, &part.extents));
+        let derived = ranges.reduce(|a, b| a.union(&b)).unwrap_or(Range::new(0, 0));
+        let source = Source { extents: output.shape.clone(), parts: own.clone(), contract: None };
+        let (tensor, accumulator) = self.accumulated(node, output, requantize, source, derived);
+        for Part { start, extents, expr } in own {
+            let expr = expr.add(-1, &accumulator.through(&shift(&start), axes));
+            self.circuit.linears.push(Linear { extents, expr });
+        }
+        Value { tensor, shape: output.shape.clone() }
+    }
+
+    /// The output of a node whose accumulator is the right side of a contract plus a bias, a view on the output's box. The
+    /// contract's expression is yet to be set; index `t` of the output's box is `to_left[t]` on the contract's left side.
+    pub(crate) fn bilinear(
+        &mut self,
+        node: usize,
+        output: &ValueSpec,
+        requantize: Option<&Requantize>,
+        bias: Option<View>,
+        contract: Contract,
+        to_left: &[AxisMap],
+    ) -> Value {
+        let bias = bias.map_or(Expr::default(), |bias| Expr::view(1, bias));
+        let offset = bounds::range(&self.circuit, &bias, &output.shape);
+        let products = bounds::product_range(&self.circuit, &contract);
+        let derived =
+            Range::new(products.lo.saturating_add(offset.lo), products.hi.saturating_add(offset.hi));
+        let index = self.circuit.contracts.len();
+        let left = contract.left_extents().len();
+        self.circuit.contracts.push(contract);
+        let mut strides = vec![0; left];
+        let mut stride = 1;
+        for (map, extent) in to_left.iter().zip(&output.shape).rev() {
+            map.terms.iter().for_each(|&(at, step)| strides[at] += stride * step as usize);
+            stride *= extent;
+        }
+        let mut source = Source::new(&output.shape, bias.clone());
+        source.contract = Some((index, strides));
+        let (tensor, accumulator) = self.accumulated(node, output, requantize, source, derived);
+        self.circuit.contracts[index].expr = accumulator.add(-1, &bias).through(to_left, left);
+        Value { tensor, shape: output.shape.clone() }
+    }
+
+    /// Declares a node's output and how it follows from its accumulator, the source. Returns the output and the expression that
+    /// the caller must assert to equal the accumulator.
+    fn accumulated(
+        &mut self,
+        node: usize,
+        output: &ValueSpec,
+        requantize: Option<&Requantize>,
+        source: Source,
+        derived: Range,
+    ) -> (TensorId, Expr) {
+        let shape = &output.shape;
+        match requantize {
+            Some(requantize) => {
+                let tensor = self.result(node, shape, output.range, output.range);
+                let accumulator =
+                    self.requantize(&format!("layer {node}"), requantize, shape, source, tensor);
+                (tensor, accumulator)
+            }
+            None => {
+                let tensor = self.result(node, shape, output.range, derived);
+                self.circuit.steps.push(Step::Store { source, output: tensor });
+                (tensor, Expr::view(1, whole(tensor, shape.len())))
+            }
+        }
+    }
+
+    /// The output of a node that equals an expression on the box `pairs`: per output axis a quotient and a remainder, whose
+    /// positions are those of the axis.
+    pub(crate) fn split(&mut self, node: usize, output: &ValueSpec, pairs: &[usize], expr: Expr) -> Value {
+        let derived = bounds::range(&self.circuit, &expr, pairs);
+        let tensor = self.result(node, &output.shape, output.range, derived);
+        let axis = |axis: usize| match pairs[2 * axis + 1] {
+            1 => AxisMap::index(2 * axis),
+            _ => AxisMap::split(&[2 * axis, 2 * axis + 1], &pairs[2 * axis..2 * axis + 2]),
+        };
+        let view = View::new(tensor, (0..output.shape.len()).map(axis).collect());
+        self.circuit.steps.push(Step::Store { source: Source::new(pairs, expr.clone()), output: tensor });
+        self.circuit.linears.push(Linear { extents: pairs.to_vec(), expr: expr.plus(-1, view) });
+        Value { tensor, shape: output.shape.clone() }
+    }
+
+    /// The range of `max(a, b)`, as far as the look-up of [`Builder::larger`] tells from `b`.
+    pub(crate) fn above(&self, b: &Expr, shape: &[usize], table: Table) -> Range {
+        let (below, rise) = (bounds::range(&self.circuit, b, shape), table.column_range(1));
+        Range::new(below.lo, below.hi.saturating_add(rise.hi))
+    }
+
+    /// `output = max(a, b)`: `(a - b, output - b)` is in the table of the rectifier.
+    pub(crate) fn larger(&mut self, table: Table, shape: &[usize], a: &Expr, b: &Expr, output: TensorId) {
+        let difference = a.clone().add(-1, b);
+        let rise = Expr::view(1, whole(output, shape.len())).add(-1, b);
+        self.lookup(table, vec![difference, rise], shape.to_vec());
+        let operands = [a.clone(), b.clone()];
+        self.circuit.steps.push(Step::Larger { extents: shape.to_vec(), operands, output });
     }
 
     /// Constrains `output = requantize(acc)`, where `acc` is the source. Returns the expression that the caller must
@@ -281,31 +479,39 @@ impl Builder<'_> {
         &mut self,
         name: &str,
         requantize: &Requantize,
+        shape: &[usize],
         source: Source,
         output: TensorId,
     ) -> Expr {
-        let shape = source.extents.clone();
         let axes = shape.len();
         let shift = u32::from(requantize.shift);
-        let (remainder, remainder_sum) = self.limbs(&format!("{name} remainder"), &shape, shift);
+        let (remainder, remainder_sum) = self.limbs(&format!("{name} remainder"), shape, shift);
         let half = if shift == 0 { 0 } else { 1 << (shift - 1) };
-        let direct = u32::from(self.layers.tables.direct);
         let domain = u32::from(requantize.domain);
-        // Outside [-2^direct, 2^direct) the function must be constant to be saturated first.
-        let saturate =
-            domain > direct && requantize.output.hi < 1 << direct && requantize.output.lo >= -(1 << direct);
-        let division = Division { source, shift, remainder };
-        let (input, bits, sum) = if saturate {
-            let (sum, saturated) = self.narrow(name, &shape, division, domain);
-            (saturated, direct, sum)
-        } else {
-            let range = Range::signed(domain + 1);
-            let tensor = self.declare(&format!("{name} quotient"), shape.clone(), Role::Witness, range);
-            self.divide(division, Quotient::Whole(tensor));
-            (tensor, domain, Expr::view(1, whole(tensor, axes)))
-        };
         let Requantize { function, output: Range { lo, hi }, .. } = *requantize;
-        self.map(Table::Clamp { function, lo, hi, bits }, &shape, input, &[output]);
+        let direct = u32::from(self.layers.tables.direct);
+        let (table_bits, saturate) = match function {
+            // The domain is the curve's own.
+            Function::Table(curve) => (curve.bits.into(), domain > curve.bits.into()),
+            // Outside [-2^direct, 2^direct) the function must be constant to be saturated first.
+            Function::Identity | Function::Relu
+                if domain > direct && hi < 1 << direct && lo >= -(1 << direct) =>
+            {
+                (direct, true)
+            }
+            Function::Identity | Function::Relu => (domain, false),
+        };
+        let division = Division { source, shift, remainder };
+        let (input, sum) = if saturate {
+            let (sum, saturated) = self.narrow(name, shape, division, (domain, table_bits));
+            (saturated, sum)
+        } else {
+            let range = Range::signed(table_bits + 1);
+            let tensor = self.witness(&format!("{name} quotient"), shape, range);
+            self.divide(division, Quotient::Whole(tensor));
+            (tensor, Expr::view(1, whole(tensor, axes)))
+        };
+        self.map(Table::Clamp { function, lo, hi, bits: table_bits }, shape, input, &[output]);
         Expr::default().add(1 << shift, &sum).add(1, &remainder_sum).offset(-half)
     }
 
@@ -313,8 +519,13 @@ impl Builder<'_> {
     /// `[-2^direct, 2^direct)`. Returns the expression of the quotient and the saturated tensor.
     ///
     /// One table narrows the domain by at most [`MAX_TABLE_BITS`] bits, so a wide quotient is saturated in stages.
-    fn narrow(&mut self, name: &str, shape: &[usize], division: Division, domain: u32) -> (Expr, TensorId) {
-        let direct = u32::from(self.layers.tables.direct);
+    fn narrow(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        division: Division,
+        (domain, direct): (u32, u32),
+    ) -> (Expr, TensorId) {
         let axes = shape.len();
         let split = direct.max(domain.saturating_sub(MAX_TABLE_BITS));
         let stage = if split == direct { name.to_string() } else { format!("{name} to {split} bits,") };
@@ -328,9 +539,8 @@ impl Builder<'_> {
             return (sum, saturated);
         }
         let expr = Expr::view(1, whole(saturated, axes));
-        let source = Source { extents: shape.to_vec(), expr: expr.clone(), contract: None };
-        let division = Division { source, shift: 0, remainder: vec![] };
-        let (parts, narrowed) = self.narrow(name, shape, division, split);
+        let division = Division { source: Source::new(shape, expr.clone()), shift: 0, remainder: vec![] };
+        let (parts, narrowed) = self.narrow(name, shape, division, (split, direct));
         self.circuit.linears.push(Linear { extents: shape.to_vec(), expr: expr.add(-1, &parts) });
         (sum, narrowed)
     }
@@ -368,11 +578,9 @@ impl Builder<'_> {
             a: Expr::view(1, whole(flag, axes)),
             c: low,
         });
-        let source = Source {
-            extents: shape.to_vec(),
-            expr: Expr::view(1, whole(offset, axes)),
-            contract: Some((contract, (0..axes).collect())),
-        };
+        let mut source = Source::new(shape, Expr::view(1, whole(offset, axes)));
+        let strides = (0..axes).map(|axis| shape[axis + 1..].iter().product()).collect();
+        source.contract = Some((contract, strides));
         self.circuit.steps.push(Step::Store { source, output: saturated });
         saturated
     }
@@ -384,7 +592,7 @@ impl Builder<'_> {
         let columns = outputs.iter().map(|&tensor| Expr::view(1, whole(tensor, axes)));
         self.lookup(table, [input.clone()].into_iter().chain(columns).collect(), shape.to_vec());
         let table = self.table(table);
-        let source = Source { extents: shape.to_vec(), expr: input, contract: None };
+        let source = Source::new(shape, input);
         self.circuit.steps.push(Step::Map { source, table, outputs: outputs.to_vec() });
     }
 
@@ -466,6 +674,9 @@ fn check_size(circuit: &Circuit, most_values: u64) -> Result<(), CircuitError> {
     let is_shown = |tensor: &Tensor| matches!(tensor.role, Role::Input(_) | Role::Output(_));
     for tensor in &circuit.tensors {
         limit("number of axes of a tensor", tensor.shape.len() as u64, MAX_AXES as u64)?;
+        if tensor.role == Role::Ones {
+            continue;
+        }
         let own = padded(&tensor.shape);
         if is_shown(tensor) {
             shown = shown.saturating_add(own);
@@ -506,6 +717,13 @@ fn check_size(circuit: &Circuit, most_values: u64) -> Result<(), CircuitError> {
                 shown_read = shown_read.saturating_add(padded(shape));
             }
             read = read.saturating_add(sum(&mut shape.iter().map(|&d| d as u64)));
+            // Every combination of the indices that one axis follows is visited.
+            let indices = view.indices(&extents);
+            let combinations = view.axes.iter().filter(|map| map.terms.len() > 1).map(|map| {
+                map.terms.iter().fold(1, |n: u64, &(index, _)| n.saturating_mul(indices[index] as u64))
+            });
+            read = read.saturating_add(sum(&mut combinations.into_iter()));
+            read = read.saturating_add(sum(&mut view.sums.iter().map(|&d| d as u64)));
             // A split axis that straddles columns has the rank of a general matrix, at most the root of its extent.
             let splits = view.axes.iter().zip(shape).filter(|(map, _)| map.terms.len() > 1);
             split = split.saturating_add(sum(&mut splits.map(|(_, &d)| (d as u64).isqrt())));
@@ -518,6 +736,33 @@ fn check_size(circuit: &Circuit, most_values: u64) -> Result<(), CircuitError> {
 
 fn limit(what: &'static str, value: u64, most: u64) -> Result<(), CircuitError> {
     CircuitError::limit(None, what, i64::try_from(value).unwrap_or(i64::MAX), 0, most as i64)
+}
+
+/// The coarsest box of which both shapes, of equally many entries, merge consecutive axes, with the maps of either's axes;
+/// `None` if there is none.
+fn refinement(from: &[usize], to: &[usize]) -> Option<(Vec<usize>, Vec<AxisMap>, Vec<AxisMap>)> {
+    // Each axis starts and ends at a product of the lengths after it.
+    let cuts = |shape: &[usize]| -> Vec<usize> {
+        (0..=shape.len()).map(|axis| shape[axis..].iter().product()).collect()
+    };
+    let (from_cuts, to_cuts) = (cuts(from), cuts(to));
+    let mut all: Vec<usize> = from_cuts.iter().chain(&to_cuts).copied().collect();
+    all.sort_unstable_by(|a, b| b.cmp(a));
+    all.dedup();
+    let extents: Option<Vec<usize>> =
+        all.windows(2).map(|pair| pair[0].is_multiple_of(pair[1]).then(|| pair[0] / pair[1])).collect();
+    let extents = extents?;
+    let maps = |cuts: &[usize]| -> Vec<AxisMap> {
+        cuts.windows(2)
+            .map(|axis| {
+                let at = |cut: usize| all.iter().position(|&c| c == cut).unwrap_or(0);
+                let own: Vec<usize> = (at(axis[0])..at(axis[1])).collect();
+                AxisMap::split(&own, &extents[at(axis[0])..at(axis[1])])
+            })
+            .collect()
+    };
+    let (from_maps, to_maps) = (maps(&from_cuts), maps(&to_cuts));
+    Some((extents, from_maps, to_maps))
 }
 
 /// The view of a whole tensor.

@@ -4,7 +4,7 @@
 //! constraints, the executor runs it, and its canonical encoding is part of the model ID.
 
 use crate::error::CircuitError;
-use crate::layers::{Gemm, Layer};
+use crate::layers::Layer;
 use bincode::{Decode, Encode};
 
 /// An inclusive range of integers.
@@ -251,23 +251,16 @@ impl LayerList {
         Ok(self
             .nodes
             .iter()
-            .map(|node| {
+            .zip(&values[1..])
+            .map(|(node, output)| {
                 let inputs: Vec<_> = node.inputs.iter().map(|&v| &values[v as usize]).collect();
-                node.layer.macs(&inputs)
+                node.layer.macs(&inputs, output)
             })
             .fold(0, u64::saturating_add))
     }
-
-    /// The fully connected layers, with their node indices.
-    pub fn gemms(&self) -> impl Iterator<Item = (usize, &Gemm)> {
-        self.nodes.iter().enumerate().filter_map(|(index, node)| match &node.layer {
-            Layer::Gemm(gemm) => Some((index, gemm)),
-            _ => None,
-        })
-    }
 }
 
-fn check_shape(node: Option<usize>, shape: &[usize]) -> Result<(), CircuitError> {
+pub(crate) fn check_shape(node: Option<usize>, shape: &[usize]) -> Result<(), CircuitError> {
     let entries = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
     if shape.len() > MAX_AXES || shape.contains(&0) || entries.is_none_or(|n| n > MAX_ENTRIES) {
         return Err(CircuitError::Shape {

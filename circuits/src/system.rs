@@ -5,7 +5,6 @@ use crate::circuit::{Circuit, Role, TensorId};
 use crate::error::CircuitError;
 
 use crate::forms::{GATE_COLUMNS, box_variables};
-use crate::layers::Layer;
 use crate::layout::{Layout, MIN_ROWS};
 use crate::lower::{Modes, inference, key};
 use crate::model::{LayerList, Range, TableBits};
@@ -191,11 +190,7 @@ pub fn choose_tables(layers: &LayerList) -> Result<LayerList, CircuitError> {
     let widest = layers
         .nodes
         .iter()
-        .filter_map(|node| match &node.layer {
-            Layer::Gemm(gemm) => gemm.requantize,
-            Layer::Activation(activation) => Some(activation.requantize),
-            Layer::Reshape(_) => None,
-        })
+        .filter_map(|node| node.layer.requantize())
         .map(|requantize| {
             let bound = requantize.output.hi.max(-requantize.output.lo - 1).max(1) as u64;
             (u64::BITS - bound.leading_zeros()) as u8
@@ -257,7 +252,7 @@ pub fn round_mask_coefficients(bound: &[Fp]) -> Vec<Fp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::{Activation, Function, Requantize};
+    use crate::layers::{Activation, Function, Layer, Requantize};
     use crate::model::{Head, Node, Scale};
 
     #[test]

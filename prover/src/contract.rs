@@ -6,9 +6,12 @@ use ff::Field;
 use provenn_algebra::Fp;
 use provenn_algebra::multilinear::bind_top;
 use provenn_algebra::small::{Coefficients, fold_rows, from_i64};
-use provenn_circuits::circuit::{Circuit, Expr, padded_positions};
+use provenn_circuits::circuit::{AxisMap, Circuit, Expr, View, padded_positions};
 use provenn_circuits::forms::{box_variables, box_vectors};
 use provenn_circuits::reduction::{BilinearPoints, instance_variables};
+use rayon::prelude::*;
+use std::borrow::Cow;
+use std::ops::Range;
 
 /// One contract's operands, folded at its random point: `2^(batch + sum)` entries each, batch index high.
 struct Instance {
@@ -146,24 +149,190 @@ fn fold(
     [batch, own, sum]: [&[usize]; 3],
     point: &[Fp],
 ) -> Vec<Fp> {
-    let size = |extents: &[usize]| extents.iter().product::<usize>();
-    let entries = expr.evaluate(&[batch, own, sum].concat(), &circuit.tensors, values);
-    let weights = box_vectors(own, point).iter().fold(vec![Fp::ONE], |product, vector| {
-        product.iter().flat_map(|p| vector.iter().map(move |e| *p * e)).collect()
-    });
-    let width = size(sum);
-    let folded: Vec<Fp> = if own.iter().all(|&d| d == 1) {
-        entries.iter().map(|&v| from_i64(v)).collect()
-    } else {
-        let coefficients = Coefficients::new(&weights);
-        entries.chunks(size(own) * width).flat_map(|block| fold_rows(&coefficients, block, width)).collect()
-    };
+    let kept = [batch, sum].concat();
+    let weights = box_vectors(own, point);
+    let constant = weights.iter().fold(from_i64(expr.constant), |mass, w| mass * w.iter().sum::<Fp>());
+    let mut folded = vec![constant; kept.iter().product()];
+    for (coefficient, view) in &expr.terms {
+        let tensor = &circuit.tensors[view.tensor];
+        let indices = Indices { batch: batch.len(), weights: &weights };
+        let term = Folded::new(view, &tensor.shape, &values[view.tensor], &indices, &kept);
+        term.add_to(from_i64(*coefficient), &kept, &mut folded);
+    }
     let mut padded = vec![Fp::ZERO; 1 << (box_variables(batch) + box_variables(sum))];
     let sums = padded_positions(sum);
-    for (b, row) in padded_positions(batch).into_iter().zip(folded.chunks(width)) {
+    for (b, row) in padded_positions(batch).into_iter().zip(folded.chunks(sums.len())) {
         for (value, s) in row.iter().zip(&sums) {
             padded[(b << box_variables(sum)) + s] = *value;
         }
     }
     padded
+}
+
+/// Which of a view's indices are folded: those after the first `batch`, with these weights.
+struct Indices<'w> {
+    batch: usize,
+    weights: &'w [Vec<Fp>],
+}
+
+impl Indices<'_> {
+    /// The weights of an index that is folded, or its number among those that are kept.
+    fn get(&self, index: usize) -> Result<&[Fp], usize> {
+        match index.checked_sub(self.batch) {
+            None => Err(index),
+            Some(own) => match self.weights.get(own) {
+                Some(weights) => Ok(weights),
+                None => Err(index - self.weights.len()),
+            },
+        }
+    }
+}
+
+/// Weights of consecutive positions of an axis.
+struct Span {
+    start: usize,
+    weights: Vec<Fp>,
+}
+
+impl Span {
+    /// The weights of `positions`, shifted, that lie on an axis of length `extent`.
+    fn new(positions: &[(i64, Fp)], shift: i64, extent: usize) -> Span {
+        let inside = positions.iter().filter_map(|&(at, weight)| {
+            usize::try_from(at + shift).ok().filter(|&at| at < extent).map(|at| (at, weight))
+        });
+        let (start, end) =
+            inside.clone().fold((extent, 0), |(start, end), (at, _)| (start.min(at), end.max(at + 1)));
+        let mut weights = vec![Fp::ZERO; end.saturating_sub(start)];
+        inside.for_each(|(at, weight)| weights[at - start] += weight);
+        Span { start: start.min(end), weights }
+    }
+
+    /// Where the positions' rows lie in a block of rows of `inner` entries.
+    fn rows(&self, inner: usize) -> Range<usize> {
+        self.start * inner..(self.start + self.weights.len()) * inner
+    }
+}
+
+/// A tensor folded along the axes that folded indices feed, and the view of it from the indices that are kept.
+///
+/// Axes are folded one after the other: an axis that also follows kept indices, as a convolution's does the window's, becomes an
+/// axis of those. So the work is that of reading the tensor once per window position of one axis, and no box of all windows
+/// is ever built.
+struct Folded<'v> {
+    entries: Cow<'v, [i64]>,
+    /// The entries, once an axis has been folded.
+    folded: Option<Vec<Fp>>,
+    shape: Vec<usize>,
+    view: View,
+    /// Product of the weights of folded indices that feed no axis.
+    factor: Fp,
+}
+
+impl<'v> Folded<'v> {
+    fn new(
+        view: &View,
+        shape: &[usize],
+        entries: &'v [i64],
+        indices: &Indices<'_>,
+        kept: &[usize],
+    ) -> Folded<'v> {
+        let mut fed = vec![false; indices.weights.len()];
+        let mut this = Folded {
+            entries: Cow::Borrowed(entries),
+            folded: None,
+            shape: shape.to_vec(),
+            view: View::new(view.tensor, Vec::with_capacity(shape.len())),
+            factor: Fp::ONE,
+        };
+        // Per axis: how its entries are folded for each value of the kept indices that it follows; `None` if they are not.
+        let mut folds: Vec<(usize, Vec<Span>)> = Vec::new();
+        for (axis, map) in view.axes.iter().enumerate() {
+            let mut kept_terms = Vec::new();
+            let mut positions = vec![(map.offset, Fp::ONE)];
+            for &(index, stride) in &map.terms {
+                match indices.get(index) {
+                    Err(index) => kept_terms.push((index, stride)),
+                    Ok(weights) => {
+                        fed[index - indices.batch] = true;
+                        let read = |&(at, weight): &(i64, Fp)| {
+                            let read = move |(x, w): (usize, &Fp)| (at + stride * x as i64, weight * w);
+                            weights.iter().enumerate().map(read)
+                        };
+                        positions = positions.iter().flat_map(read).collect();
+                    }
+                }
+            }
+            if kept_terms.len() == map.terms.len() {
+                this.view.axes.push(AxisMap { offset: map.offset, terms: kept_terms });
+                continue;
+            }
+            let extents: Vec<usize> = kept_terms.iter().map(|&(index, _)| kept[index]).collect();
+            let own: Vec<usize> = kept_terms.iter().map(|&(index, _)| index).collect();
+            let shifts = kept_terms.iter().fold(vec![0i64], |shifts, &(index, stride)| {
+                let shift = |&at: &i64| (0..kept[index] as i64).map(move |x| at + stride * x);
+                shifts.iter().flat_map(shift).collect()
+            });
+            folds.push((
+                axis,
+                shifts.into_iter().map(|shift| Span::new(&positions, shift, shape[axis])).collect(),
+            ));
+            this.view.axes.push(AxisMap::split(&own, &extents));
+        }
+        for (weights, fed) in indices.weights.iter().zip(fed) {
+            if !fed {
+                this.factor *= weights.iter().sum::<Fp>();
+            }
+        }
+        // The axes that shrink most come first: what follows is then cheaper.
+        folds.sort_by(|(a, u), (b, v)| (u.len() * shape[*b]).cmp(&(v.len() * shape[*a])).then(a.cmp(b)));
+        for (axis, vectors) in folds {
+            this.fold_axis(axis, &vectors);
+        }
+        this
+    }
+
+    /// Replaces an axis by one entry per vector: the inner product of the axis with it.
+    fn fold_axis(&mut self, axis: usize, spans: &[Span]) {
+        let extent = self.shape[axis];
+        let inner: usize = self.shape[axis + 1..].iter().product();
+        let block = extent * inner;
+        let folded = match self.folded.take() {
+            None => {
+                let coefficients: Vec<Coefficients> =
+                    spans.iter().map(|span| Coefficients::new(&span.weights)).collect();
+                let fold = |block: &[i64]| -> Vec<Fp> {
+                    let rows = |span: &Span| &block[span.rows(inner)];
+                    spans.iter().zip(&coefficients).flat_map(|(s, c)| fold_rows(c, rows(s), inner)).collect()
+                };
+                self.entries.par_chunks(block).flat_map_iter(fold).collect()
+            }
+            Some(entries) => {
+                let fold = |block: &[Fp]| -> Vec<Fp> {
+                    let mut out = vec![Fp::ZERO; spans.len() * inner];
+                    for (out, span) in out.chunks_mut(inner).zip(spans) {
+                        for (row, weight) in block[span.rows(inner)].chunks(inner).zip(&span.weights) {
+                            out.iter_mut().zip(row).for_each(|(o, x)| *o += *weight * x);
+                        }
+                    }
+                    out
+                };
+                entries.par_chunks(block).flat_map_iter(fold).collect()
+            }
+        };
+        self.folded = Some(folded);
+        self.shape[axis] = spans.len();
+    }
+
+    /// Adds `coefficient` times what the view reads, on the box of the kept indices.
+    fn add_to(&self, coefficient: Fp, kept: &[usize], out: &mut [Fp]) {
+        let coefficient = coefficient * self.factor;
+        self.view.for_each_run(kept, &self.shape, |first, count, start, step| {
+            let read = (0..count as i64).map(|t| (start + step * t) as usize);
+            let out = out[first..first + count].iter_mut().zip(read);
+            match &self.folded {
+                Some(folded) => out.for_each(|(out, at)| *out += coefficient * folded[at]),
+                None => out.for_each(|(out, at)| *out += coefficient * from_i64(self.entries[at])),
+            }
+        });
+    }
 }

@@ -1,7 +1,9 @@
 //! The witness: every tensor's integers, by running the circuit's steps.
 
 use crate::error::ProverError;
-use provenn_circuits::circuit::{Circuit, Contract, Quotient, Role, Source, Step, Tensor, TensorId, Values};
+use provenn_circuits::circuit::{
+    AxisMap, Circuit, Contract, Quotient, Role, Source, Step, Tensor, TensorId, Values,
+};
 use rayon::prelude::*;
 use std::borrow::Cow;
 
@@ -25,6 +27,7 @@ pub(crate) fn assign<'w>(
                 parameters.get(index).map_or(Cow::Borrowed(&[][..]), |p| Cow::Borrowed(&p[..]))
             }
             Role::Input(_) => Cow::Borrowed(input.unwrap_or(&[])),
+            Role::Ones => Cow::Owned(vec![1; tensor.len()]),
             _ => Cow::Borrowed(&[][..]),
         })
         .collect();
@@ -86,6 +89,12 @@ fn run(circuit: &Circuit, step: &Step, values: &mut Witness<'_>) -> Result<(), P
                 }
             }
         }
+        Step::Larger { extents, operands: [a, b], output } => {
+            let a = a.evaluate(extents, &circuit.tensors, values);
+            let b = b.evaluate(extents, &circuit.tensors, values);
+            let larger = a.iter().zip(b.iter()).map(|(a, b)| *a.max(b)).collect();
+            set(circuit, values, *output, larger)
+        }
         Step::Map { source, table, outputs } => {
             let result = evaluate(circuit, source, values);
             let table = &circuit.tables[*table];
@@ -135,34 +144,52 @@ fn split(
 
 /// The values of a source on its box.
 fn evaluate(circuit: &Circuit, source: &Source, values: &Values<'_>) -> Vec<i64> {
-    let mut result = source.expr.evaluate(&source.extents, &circuit.tensors, values).into_owned();
-    if let Some((contract, order)) = &source.contract {
+    let mut strides = vec![1; source.extents.len()];
+    for axis in (1..strides.len()).rev() {
+        strides[axis - 1] = strides[axis] * source.extents[axis];
+    }
+    let mut result = match &source.parts[..] {
+        [part] if part.extents == source.extents => {
+            part.expr.evaluate(&part.extents, &circuit.tensors, values).into_owned()
+        }
+        parts => {
+            let mut result = vec![0; source.extents.iter().product()];
+            for part in parts {
+                let entries = part.expr.evaluate(&part.extents, &circuit.tensors, values);
+                let start: usize = part.start.iter().zip(&strides).map(|(x, stride)| x * stride).sum();
+                for (at, &entry) in positions(&part.extents, &strides).into_iter().zip(entries.iter()) {
+                    result[start + at] = entry;
+                }
+            }
+            result
+        }
+    };
+    if let Some((contract, strides)) = &source.contract {
         let contract = &circuit.contracts[*contract];
         let products = products(contract, &circuit.tensors, values);
-        // Stride, in the result, of every index of the contract's left side.
-        let mut strides = vec![1; source.extents.len()];
-        for axis in (1..strides.len()).rev() {
-            strides[axis - 1] = strides[axis] * source.extents[axis];
-        }
-        let positions =
-            contract.left_extents().iter().zip(order).fold(vec![0], |positions, (&extent, &to)| {
-                positions
-                    .iter()
-                    .flat_map(|p| (0..extent).map(|x| p + x * strides[to]).collect::<Vec<_>>())
-                    .collect()
-            });
-        for (product, position) in products.into_iter().zip(positions) {
-            result[position] += product;
+        for (product, at) in products.into_iter().zip(positions(&contract.left_extents(), strides)) {
+            result[at] += product;
         }
     }
     result
 }
 
+/// For every entry of a box, row-major: the sum of its indices times `strides`.
+fn positions(extents: &[usize], strides: &[usize]) -> Vec<usize> {
+    extents.iter().zip(strides).fold(vec![0], |positions, (&extent, &stride)| {
+        positions.iter().flat_map(|at| (0..extent).map(move |x| at + x * stride)).collect()
+    })
+}
+
 /// Right side of a contract, row-major on `b ++ i ++ j`.
 fn products(contract: &Contract, tensors: &[Tensor], values: &Values<'_>) -> Vec<i64> {
-    let a = contract.a.evaluate(&contract.a_extents(), tensors, values);
-    let c = contract.c.evaluate(&contract.c_extents(), tensors, values);
     let size = |extents: &[usize]| extents.iter().product::<usize>();
+    let a = contract.a.evaluate(&contract.a_extents(), tensors, values);
+    let entries: usize = contract.c.terms.iter().map(|(_, view)| tensors[view.tensor].len()).sum();
+    if !contract.j.is_empty() && size(&contract.c_extents()) > 2 * entries {
+        return products_in_tiles(contract, tensors, values, &a);
+    }
+    let c = contract.c.evaluate(&contract.c_extents(), tensors, values);
     let (i, j, k) = (size(&contract.i), size(&contract.j), size(&contract.k));
     a.par_chunks(k)
         .with_min_len((1 << 15) / (j * k).max(1) + 1)
@@ -172,6 +199,47 @@ fn products(contract: &Contract, tensors: &[Tensor], values: &Values<'_>) -> Vec
             c[b * j * k..(b + 1) * j * k].chunks(k).map(move |c| a.iter().zip(c).map(|(x, y)| x * y).sum())
         })
         .collect()
+}
+
+/// The same where the second operand's entries are read many times, as the windows of a convolution overlap: that operand is
+/// evaluated in tiles, one per value of all indices of `b` and `j` but the last, so there is never a matrix of all windows.
+fn products_in_tiles(contract: &Contract, tensors: &[Tensor], values: &Values<'_>, a: &[i64]) -> Vec<i64> {
+    let size = |extents: &[usize]| extents.iter().product::<usize>();
+    let (rows, columns, terms) = (size(&contract.i), size(&contract.j), size(&contract.k));
+    let extents = contract.c_extents();
+    let (fixed, tile) = extents.split_at(contract.b.len() + contract.j.len() - 1);
+    let width = tile[0];
+    let tiles: Vec<Vec<i64>> = (0..size(fixed))
+        .into_par_iter()
+        .map(|index| {
+            let c = contract.c.through(&leading(index, fixed, tile.len()), tile.len());
+            let c = c.evaluate(tile, tensors, values);
+            let batch = index * width / columns;
+            a[batch * rows * terms..(batch + 1) * rows * terms]
+                .chunks(terms)
+                .flat_map(|a| c.chunks(terms).map(move |c| a.iter().zip(c).map(|(x, y)| x * y).sum()))
+                .collect()
+        })
+        .collect();
+    let mut products = vec![0; size(&contract.b) * rows * columns];
+    for (index, tile) in tiles.into_iter().enumerate() {
+        let (batch, column) = (index * width / columns, index * width % columns);
+        for (row, part) in tile.chunks(width).enumerate() {
+            let start = (batch * rows + row) * columns + column;
+            products[start..start + width].copy_from_slice(part);
+        }
+    }
+    products
+}
+
+/// Maps that fix the leading indices of a box, with extents `fixed`, at row-major position `index`, and keep `free` more.
+fn leading(mut index: usize, fixed: &[usize], free: usize) -> Vec<AxisMap> {
+    let mut maps = vec![AxisMap::fixed(0); fixed.len()];
+    for (map, extent) in maps.iter_mut().zip(fixed).rev() {
+        map.offset = (index % extent) as i64;
+        index /= extent;
+    }
+    maps.into_iter().chain((0..free).map(AxisMap::index)).collect()
 }
 
 /// Fills the multiplicities: how often each row of each table is looked up.

@@ -1,10 +1,13 @@
 //! Fully connected layers: `y = requantize(x W^T + bias)` over the last axis of `x`.
 
-use super::Requantize;
-use crate::circuit::{AxisMap, Contract, Expr, Source, Step, TensorId, View};
+use super::{
+    Kind, Operand, Requantize, check_bits, finish, output_range, parameter_specs, rows_worst_case,
+    sum_of_products,
+};
+use crate::circuit::{AxisMap, Contract, Expr, TensorId, View};
 use crate::error::CircuitError;
 use crate::lower::{Builder, Value, whole};
-use crate::model::{ParameterKind, ParameterSpec, Range, ValueSpec};
+use crate::model::{ParameterSpec, Range, ValueSpec};
 use bincode::{Decode, Encode};
 
 /// A fully connected layer.
@@ -17,7 +20,7 @@ pub struct Gemm {
     pub inputs: u32,
     /// Length of the output's last axis.
     pub outputs: u32,
-    /// Weights are signed integers of this many bits, 2 to 16.
+    /// Weights are signed integers of this many bits, 2 to 24.
     pub weight_bits: u8,
     /// Biases are signed integers of this many bits, 2 to 40; `None` if there are none.
     pub bias_bits: Option<u8>,
@@ -28,147 +31,82 @@ pub struct Gemm {
 impl Gemm {
     /// Range of the accumulator over all inputs in `input` and all weights and biases of the declared bits.
     pub fn accumulator(&self, input: Range) -> Option<Range> {
-        let weight = Range::signed(self.weight_bits.into());
-        let (mut lo, mut hi) = (0i64, 0i64);
-        for (w, x) in
-            [(weight.lo, input.lo), (weight.lo, input.hi), (weight.hi, input.lo), (weight.hi, input.hi)]
-        {
-            let product = w.checked_mul(x)?;
-            lo = lo.min(product);
-            hi = hi.max(product);
-        }
-        let n = i64::from(self.inputs);
-        let bias = self.bias_bits.map_or(Range::new(0, 0), |bits| Range::signed(bits.into()));
-        Some(Range {
-            lo: lo.checked_mul(n)?.checked_add(bias.lo)?,
-            hi: hi.checked_mul(n)?.checked_add(bias.hi)?,
-        })
+        sum_of_products(self.inputs.into(), self.weight_bits, self.bias_bits, input)
     }
 
-    /// Range of the accumulator over all inputs in `input`, for these very weights and biases: the worst case that
-    /// [`Requantize::domain`] must hold.
-    ///
-    /// Exact for valid parameters; where invalid ones would overflow, the range ends at the ends of 64 bits.
-    pub fn worst_case(&self, input: Range, parameters: &[&[i64]]) -> Range {
-        let rows = parameters[0].chunks(self.inputs as usize).enumerate().map(|(output, weights)| {
-            let bias = parameters.get(1).map_or(0, |bias| bias[output]);
-            weights.iter().fold(Range::new(bias, bias), |sum, &w| {
-                let (x, y) = (w.saturating_mul(input.lo), w.saturating_mul(input.hi));
-                Range::new(sum.lo.saturating_add(x.min(y)), sum.hi.saturating_add(x.max(y)))
-            })
-        });
-        rows.reduce(|a, b| a.union(&b)).unwrap_or(Range::new(0, 0))
+    /// The tensor that holds the operand, and how its axes divide into rows and contracted indices.
+    fn operand(&self, builder: &mut Builder<'_>, input: &Value) -> (TensorId, Vec<usize>, Vec<usize>) {
+        let inputs = self.inputs as usize;
+        let axes = &builder.circuit.tensors[input.tensor].shape;
+        if let Some(first) = (0..=axes.len()).rev().find(|&p| axes[p..].iter().product::<usize>() == inputs) {
+            return (input.tensor, axes[..first].to_vec(), axes[first..].to_vec());
+        }
+        let rows = input.shape.iter().product::<usize>() / inputs;
+        let tensor = builder.reshaped(input.tensor, &[rows, inputs]);
+        (tensor, vec![rows], vec![inputs])
+    }
+}
+
+impl Kind for Gemm {
+    fn name(&self) -> &'static str {
+        "Gemm"
     }
 
-    pub(super) fn output(&self, node: usize, input: &ValueSpec) -> Result<ValueSpec, CircuitError> {
-        let limit = |what, value, lo, hi| CircuitError::limit(Some(node), what, value, lo, hi);
-        limit("weight bits", self.weight_bits.into(), 2, 16)?;
-        if let Some(bits) = self.bias_bits {
-            limit("bias bits", bits.into(), 2, 40)?;
-        }
-        limit("outputs", self.outputs.into(), 1, 1 << 24)?;
-        let Some((&last, rows)) = input.shape.split_last().filter(|(last, _)| **last == self.inputs as usize)
+    fn output(&self, node: usize, inputs: &[&ValueSpec]) -> Result<ValueSpec, CircuitError> {
+        let input = inputs[0];
+        check_bits(node, Some(self.weight_bits), self.bias_bits)?;
+        CircuitError::limit(Some(node), "outputs", self.outputs.into(), 1, 1 << 24)?;
+        let Some((_, rows)) = input.shape.split_last().filter(|(last, _)| **last == self.inputs as usize)
         else {
-            return Err(CircuitError::Shape {
-                node: Some(node),
-                shape: input.shape.clone(),
-                expected: format!("a last axis of {}", self.inputs),
-            });
+            let expected = format!("a last axis of {}", self.inputs);
+            return Err(CircuitError::Shape { node: Some(node), shape: input.shape.clone(), expected });
         };
-        debug_assert_eq!(last, self.inputs as usize);
-        let mut shape = rows.to_vec();
-        shape.push(self.outputs as usize);
-        let accumulator =
-            self.accumulator(input.range).filter(|acc| Range::signed(62).covers(acc)).ok_or_else(|| {
-                CircuitError::Wraps { constraint: format!("layer {node}: accumulator"), bits: 63, limit: 62 }
-            })?;
-        let range = match &self.requantize {
-            None => accumulator,
-            Some(requantize) => {
-                requantize.check(node)?;
-                requantize.output
-            }
-        };
-        Ok(ValueSpec { shape, range })
+        let range = output_range(node, self.accumulator(input.range), self.requantize.as_ref())?;
+        Ok(ValueSpec { shape: [rows, &[self.outputs as usize]].concat(), range })
     }
 
-    pub(super) fn parameters(&self, node: usize) -> Vec<ParameterSpec> {
+    fn parameters(&self, node: usize) -> Vec<ParameterSpec> {
         let (inputs, outputs) = (self.inputs as usize, self.outputs as usize);
-        let mut parameters = vec![ParameterSpec {
-            node,
-            kind: ParameterKind::Weight,
-            shape: vec![outputs, inputs],
-            bits: self.weight_bits.into(),
-        }];
-        if let Some(bits) = self.bias_bits {
-            parameters.push(ParameterSpec {
-                node,
-                kind: ParameterKind::Bias,
-                shape: vec![outputs],
-                bits: bits.into(),
-            });
-        }
-        parameters
+        let bias = self.bias_bits.map(|bits| (vec![outputs], bits));
+        parameter_specs(node, Some((vec![outputs, inputs], self.weight_bits)), bias)
     }
 
-    pub(super) fn macs(&self, input: &ValueSpec) -> u64 {
-        input.len() as u64 * u64::from(self.outputs)
+    fn requantize(&self) -> Option<&Requantize> {
+        self.requantize.as_ref()
     }
 
-    pub(super) fn evaluate(&self, input: &[i64], parameters: &[&[i64]]) -> Vec<i64> {
-        let weights = parameters[0];
-        let bias = parameters.get(1);
-        input
-            .chunks(self.inputs as usize)
-            .flat_map(|row| {
-                weights.chunks(self.inputs as usize).enumerate().map(move |(o, w)| {
-                    let products: i64 = w.iter().zip(row).map(|(w, x)| w * x).sum();
-                    let acc = products + bias.map_or(0, |bias| bias[o]);
-                    self.requantize.map_or(acc, |requantize| requantize.apply(acc))
-                })
-            })
-            .collect()
+    fn worst_case(&self, inputs: &[&ValueSpec], parameters: &[&[i64]]) -> Option<Range> {
+        let bias = parameters.get(1).copied();
+        rows_worst_case(self.outputs as usize, parameters[0], bias, inputs[0].range, false)
     }
 
-    /// Constraints: `2^shift * quotient + remainder - half - bias[i] = sum_k weight[i, k] * x[j, k]`, and the
-    /// requantization of what is on the left.
-    pub(crate) fn lower(
-        &self,
-        builder: &mut Builder<'_>,
-        node: usize,
-        input: &Value,
-        output: &ValueSpec,
-    ) -> Value {
-        let (tensor, rows, inner) = self.operand(builder, input);
+    fn macs(&self, inputs: &[&ValueSpec], _output: &ValueSpec) -> u64 {
+        inputs[0].len() as u64 * u64::from(self.outputs)
+    }
+
+    fn evaluate(&self, inputs: &[Operand<'_>], _output: &ValueSpec, parameters: &[&[i64]]) -> Vec<i64> {
+        let (width, bias) = (self.inputs as usize, parameters.get(1));
+        let dot = |row: &[i64], (o, weights): (usize, &[i64])| {
+            let products: i64 = weights.iter().zip(row).map(|(w, x)| w * x).sum();
+            products + bias.map_or(0, |bias| bias[o])
+        };
+        let rows = inputs[0].values.chunks(width);
+        let outputs = |row| parameters[0].chunks(width).enumerate().map(move |weights| dot(row, weights));
+        finish(rows.flat_map(outputs).collect(), self.requantize.as_ref())
+    }
+
+    /// Constraints: `acc - bias[i] = sum_k weight[i, k] * x[j, k]`, and the requantization of `acc`.
+    fn lower(&self, builder: &mut Builder<'_>, node: usize, inputs: &[Value], output: &ValueSpec) -> Value {
+        let (tensor, rows, inner) = self.operand(builder, &inputs[0]);
         let parameters = builder.parameters[node].clone();
-        let name = format!("layer {node}");
-        let shape = [&rows[..], &[self.outputs as usize]].concat();
-        let y = builder.declare(
-            &format!("{name} output"),
-            shape.clone(),
-            builder.output_role(node),
-            output.range,
-        );
-
-        // The value's box is j ++ i, the left side's is i ++ j.
-        let to_left: Vec<usize> = (1..=rows.len()).chain([0]).collect();
-        let from_left: Vec<usize> = [rows.len()].into_iter().chain(0..rows.len()).collect();
-        let bias = match self.bias_bits {
-            Some(_) => Expr::view(1, View::axes(parameters[1], &[rows.len()])),
-            None => Expr::default(),
-        };
-        let contract = builder.circuit.contracts.len();
-        let weights = View {
-            tensor: parameters[0],
-            axes: vec![AxisMap::index(0), AxisMap::split(&(1..=inner.len()).collect::<Vec<_>>(), &inner)],
-        };
-        let operand = if builder.circuit.tensors[tensor].shape.len() == rows.len() + inner.len() {
-            whole(tensor, rows.len() + inner.len())
-        } else {
-            let indices: Vec<usize> = (0..rows.len() + inner.len()).collect();
-            View { tensor, axes: vec![AxisMap::split(&indices, &[&rows[..], &inner].concat())] }
-        };
-        builder.circuit.contracts.push(Contract {
+        // The value's box is rows ++ outputs, the left side's is outputs ++ rows.
+        let stored = ValueSpec { shape: [&rows[..], &[self.outputs as usize]].concat(), range: output.range };
+        let to_left: Vec<AxisMap> = (1..=rows.len()).chain([0]).map(AxisMap::index).collect();
+        let bias = self.bias_bits.map(|_| View::axes(parameters[1], &[rows.len()]));
+        let contracted = AxisMap::split(&(1..=inner.len()).collect::<Vec<_>>(), &inner);
+        let weights = View::new(parameters[0], vec![AxisMap::index(0), contracted]);
+        let operand = whole(tensor, rows.len() + inner.len());
+        let contract = Contract {
             b: vec![],
             i: vec![self.outputs as usize],
             j: rows,
@@ -176,29 +114,9 @@ impl Gemm {
             expr: Expr::default(),
             a: Expr::view(1, weights),
             c: Expr::view(1, operand),
-        });
-        let source =
-            Source { extents: shape.clone(), expr: bias.clone(), contract: Some((contract, from_left)) };
-        let accumulator = match &self.requantize {
-            Some(requantize) => builder.requantize(&name, requantize, source, y),
-            None => {
-                builder.circuit.steps.push(Step::Store { source, output: y });
-                Expr::view(1, whole(y, shape.len()))
-            }
         };
-        builder.circuit.contracts[contract].expr = accumulator.add(-1, &bias).reindexed(&to_left);
-        Value { tensor: y, shape: output.shape.clone() }
-    }
-
-    /// The tensor that holds the operand, and how its axes divide into rows and contracted indices.
-    fn operand(&self, builder: &mut Builder<'_>, input: &Value) -> (TensorId, Vec<usize>, Vec<usize>) {
-        let inputs = self.inputs as usize;
-        let axes = &builder.circuit.tensors[input.tensor].shape;
-        if let Some(first) = (0..=axes.len()).find(|&p| axes[p..].iter().product::<usize>() == inputs) {
-            return (input.tensor, axes[..first].to_vec(), axes[first..].to_vec());
-        }
-        let rows = input.shape.iter().product::<usize>() / inputs;
-        (builder.flattened(input), vec![rows], vec![inputs])
+        let value = builder.bilinear(node, &stored, self.requantize.as_ref(), bias, contract, &to_left);
+        Value { tensor: value.tensor, shape: output.shape.clone() }
     }
 }
 
@@ -207,6 +125,11 @@ mod tests {
     use super::*;
     use crate::layers::Function;
 
+    fn evaluate(gemm: &Gemm, values: &[i64], parameters: &[&[i64]]) -> Vec<i64> {
+        let spec = ValueSpec { shape: vec![values.len()], range: Range::new(-10, 10) };
+        gemm.evaluate(&[Operand { spec: &spec, values }], &spec, parameters)
+    }
+
     #[test]
     fn accumulators_round_half_up_and_saturate() {
         let requantize =
@@ -214,7 +137,7 @@ mod tests {
         let gemm =
             Gemm { inputs: 2, outputs: 2, weight_bits: 4, bias_bits: Some(4), requantize: Some(requantize) };
         let (weights, bias) = ([1, -1, 2, 1], [0, 1]);
-        let run = |x: [i64; 2]| gemm.evaluate(&x, &[&weights, &bias]);
+        let run = |x: [i64; 2]| evaluate(&gemm, &x, &[&weights, &bias]);
         // Accumulators 1 and 6: 0.25 rounds to 0, 1.5 rounds up to 2.
         assert_eq!(run([2, 1]), [0, 2]);
         // Accumulators 2 and 15: 0.5 rounds up to 1, 3.75 rounds to 4 and saturates at 3.
@@ -228,6 +151,6 @@ mod tests {
         let gemm = Gemm { inputs: 3, outputs: 1, weight_bits: 4, bias_bits: Some(5), requantize: None };
         assert_eq!(gemm.accumulator(Range::new(0, 10)), Some(Range::new(-8 * 30 - 16, 7 * 30 + 15)));
         assert_eq!(gemm.accumulator(Range::new(-10, 2)), Some(Range::new(-70 * 3 - 16, 80 * 3 + 15)));
-        assert_eq!(gemm.evaluate(&[10, 10, 10], &[&[-8, -8, -8], &[-16]]), [-256]);
+        assert_eq!(evaluate(&gemm, &[10, 10, 10], &[&[-8, -8, -8], &[-16]]), [-256]);
     }
 }

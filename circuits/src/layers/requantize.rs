@@ -1,9 +1,8 @@
 //! Requantization: an accumulator is rounded, passed through a function, and saturated.
 
-use crate::circuit::{Expr, Linear, Source};
 use crate::error::CircuitError;
-use crate::lower::{Builder, Value, whole};
-use crate::model::{Range, ValueSpec};
+use crate::functions::Sampled;
+use crate::model::Range;
 use bincode::{Decode, Encode};
 
 /// A function fused into a requantization.
@@ -13,14 +12,17 @@ pub enum Function {
     Identity,
     /// `f(y) = max(y, 0)`.
     Relu,
+    /// A real function of a real number, rounded to nearest; `y` is first saturated to the curve's domain.
+    Table(Sampled),
 }
 
 impl Function {
-    /// The function's value.
-    pub fn apply(self, y: i64) -> i64 {
+    /// The function's value, saturated to `output`.
+    pub fn apply(&self, y: i64, output: Range) -> i64 {
         match self {
-            Function::Identity => y,
-            Function::Relu => y.max(0),
+            Function::Identity => output.clamp(y),
+            Function::Relu => output.clamp(y.max(0)),
+            Function::Table(curve) => curve.value(Range::signed(u32::from(curve.bits) + 1).clamp(y), output),
         }
     }
 }
@@ -47,12 +49,17 @@ impl Requantize {
 
     /// The requantized value of an accumulator.
     pub fn apply(&self, acc: i64) -> i64 {
-        self.finish(self.quotient(acc))
+        self.function.apply(self.quotient(acc), self.output)
     }
 
-    /// The requantized value, from the rounded quotient.
-    pub fn finish(&self, quotient: i64) -> i64 {
-        self.output.clamp(self.function.apply(quotient))
+    /// The requantized values of accumulators.
+    pub fn apply_all(&self, accumulators: &[i64]) -> Vec<i64> {
+        let Function::Table(curve) = self.function else {
+            return accumulators.iter().map(|&acc| self.apply(acc)).collect();
+        };
+        let (domain, column) = (Range::signed(u32::from(curve.bits) + 1), curve.column(self.output));
+        let value = |&acc: &i64| column[(domain.clamp(self.quotient(acc)) - domain.lo) as usize];
+        accumulators.iter().map(value).collect()
     }
 
     /// Smallest `domain` that holds the quotients of every accumulator in `range`, and at most 62.
@@ -89,49 +96,11 @@ impl Requantize {
         )?;
         limit("requantization range start", self.output.lo, -(1 << 13), (1 << 13) - 1)?;
         limit("requantization range end", self.output.hi, self.output.lo, (1 << 13) - 1)?;
-        if self.function == Function::Relu {
-            limit("requantization range start of a rectifier", self.output.lo, 0, 0)?;
+        match self.function {
+            Function::Identity => Ok(()),
+            Function::Relu => limit("requantization range start of a rectifier", self.output.lo, 0, 0),
+            Function::Table(curve) => curve.check(node),
         }
-        Ok(())
-    }
-}
-
-/// A requantized function of every entry of a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-pub struct Activation {
-    /// The requantization.
-    pub requantize: Requantize,
-}
-
-impl Activation {
-    pub(super) fn output(&self, node: usize, input: &ValueSpec) -> Result<ValueSpec, CircuitError> {
-        self.requantize.check(node)?;
-        let needed = Requantize::domain_of(self.requantize.shift, input.range);
-        self.requantize.check_domain(node, needed)?;
-        Ok(ValueSpec { shape: input.shape.clone(), range: self.requantize.output })
-    }
-
-    pub(super) fn evaluate(&self, input: &[i64]) -> Vec<i64> {
-        input.iter().map(|&x| self.requantize.apply(x)).collect()
-    }
-
-    /// Constraints: `x = 2^shift * quotient + remainder - half`, and the requantization of what is on the right.
-    pub(crate) fn lower(
-        &self,
-        builder: &mut Builder<'_>,
-        node: usize,
-        input: &Value,
-        output: &ValueSpec,
-    ) -> Value {
-        let extents = builder.circuit.tensors[input.tensor].shape.clone();
-        let name = format!("layer {node}");
-        let role = builder.output_role(node);
-        let y = builder.declare(&format!("{name} output"), extents.clone(), role, output.range);
-        let expr = Expr::view(1, whole(input.tensor, extents.len()));
-        let source = Source { extents: extents.clone(), expr: expr.clone(), contract: None };
-        let accumulator = builder.requantize(&name, &self.requantize, source, y);
-        builder.circuit.linears.push(Linear { extents, expr: expr.add(-1, &accumulator) });
-        Value { tensor: y, shape: output.shape.clone() }
     }
 }
 

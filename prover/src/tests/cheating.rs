@@ -753,7 +753,7 @@ fn a_false_flattening_copy_is_rejected() {
     let (pk, vk) = keys(&model);
     let input = model.random_input(2);
     for (hooks, expected) in [(0, Ok(())), (1, Err(Rejection::FalseClaim))] {
-        let mut hooks = Add("layer 0 output flattened", 7, hooks);
+        let mut hooks = Add("layer 0 output as [3, 8]", 7, hooks);
         let proof =
             pk.prove_with(&input, ProveOptions::default(), &mut hooks, &mut |_| {}).expect("it finishes");
         assert_eq!(vk.verify(&proof.bytes, b"").map(|_| ()), expected);

@@ -17,7 +17,7 @@ pub(super) fn keys(model: &Model) -> (ProvingKey, VerifyingKey) {
     (pk, vk)
 }
 
-fn accepted(model: &Model, inputs: &[Vec<i64>]) {
+pub(super) fn accepted(model: &Model, inputs: &[Vec<i64>]) {
     let (pk, vk) = keys(model);
     for input in inputs {
         let proof = pk.prove(input, ProveOptions::default()).expect("a valid input");
@@ -29,7 +29,7 @@ fn accepted(model: &Model, inputs: &[Vec<i64>]) {
 }
 
 /// All-minimum, all-maximum and random extreme inputs.
-fn extremes(model: &Model) -> Vec<Vec<i64>> {
+pub(super) fn extremes(model: &Model) -> Vec<Vec<i64>> {
     let Range { lo, hi } = model.layers.input_range;
     let len = model.random_input(0).len();
     let mut rng = rng(77);
@@ -242,8 +242,10 @@ fn copies_of_values_that_are_never_zero_are_proved() {
 #[test]
 fn domains_that_some_valid_input_leaves_are_refused_at_commit() {
     let mut model = Recipe::default().build();
+    let values = model.layers.values().expect("a valid list");
+    let parameters = [&model.parameters[0][..], &model.parameters[1]];
+    let worst = model.layers.nodes[0].layer.worst_case(&[&values[0]], &parameters).expect("small integers");
     let Layer::Gemm(gemm) = &mut model.layers.nodes[0].layer else { panic!("a Gemm") };
-    let worst = gemm.worst_case(model.layers.input_range, &[&model.parameters[0], &model.parameters[1]]);
     let requantize = gemm.requantize.as_mut().expect("requantized");
     let needed = Requantize::domain_of(requantize.shift, worst);
     let commit = |layers: &provenn_circuits::LayerList| {

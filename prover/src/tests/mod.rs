@@ -2,4 +2,5 @@
 
 mod cheating;
 mod honest;
+mod layers;
 mod models;

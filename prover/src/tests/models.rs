@@ -1,8 +1,8 @@
 //! Small random models for tests.
 
 use provenn_circuits::LayerList;
-use provenn_circuits::layers::{Activation, Function, Gemm, Layer, Requantize, Reshape};
-use provenn_circuits::model::{Head, Node, Range, Scale, TableBits};
+use provenn_circuits::layers::{Activation, Function, Gemm, Layer, Operand, Requantize, Reshape};
+use provenn_circuits::model::{Head, Node, Range, Scale, TableBits, ValueSpec};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -117,6 +117,7 @@ impl Model {
     /// The executor's output.
     pub(crate) fn run(&self, input: &[i64]) -> Vec<i64> {
         let specs = self.layers.parameters();
+        let shapes = self.layers.values().expect("a valid list");
         let mut values = vec![input.to_vec()];
         for (index, node) in self.layers.nodes.iter().enumerate() {
             let own: Vec<&[i64]> = specs
@@ -125,10 +126,67 @@ impl Model {
                 .filter(|(s, _)| s.node == index)
                 .map(|(_, p)| &p[..])
                 .collect();
-            let inputs: Vec<&[i64]> = node.inputs.iter().map(|&v| &values[v as usize][..]).collect();
-            let output = node.layer.evaluate(&inputs, &own);
+            let operand = |&v: &u32| Operand { spec: &shapes[v as usize], values: &values[v as usize] };
+            let inputs: Vec<Operand<'_>> = node.inputs.iter().map(operand).collect();
+            let spec = &shapes[index + 1];
+            let output = node.layer.evaluate(&inputs, spec, &own);
+            assert_eq!(output.len(), spec.len(), "{:?}", node.layer);
+            assert!(output.iter().all(|&y| spec.range.contains(y)), "{:?} leaves its range", node.layer);
             values.push(output);
         }
         values.pop().expect("a model has a layer")
+    }
+}
+
+/// A graph under construction: layers with random parameters and the least domains that hold them.
+pub(crate) struct Network {
+    pub(crate) model: Model,
+    values: Vec<ValueSpec>,
+    rng: ChaCha20Rng,
+}
+
+impl Network {
+    pub(crate) fn new(shape: &[usize], range: Range, tables: TableBits, seed: u64) -> Network {
+        let layers = list(shape, range, vec![], tables);
+        let values = vec![ValueSpec { shape: shape.to_vec(), range }];
+        Network { model: Model { layers, parameters: vec![] }, values, rng: rng(seed) }
+    }
+
+    pub(crate) fn value(&self, value: usize) -> &ValueSpec {
+        &self.values[value]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Adds a layer that reads `inputs`, requantized with the shift, function and output range given, if any; returns its value.
+    /// `None` if the layer does not fit, and then nothing is added.
+    pub(crate) fn add(
+        &mut self,
+        mut layer: Layer,
+        inputs: &[usize],
+        requantize: Option<(u8, Function, Range)>,
+    ) -> Option<usize> {
+        let node = self.model.layers.nodes.len();
+        let specs: Vec<&ValueSpec> = inputs.iter().map(|&value| &self.values[value]).collect();
+        let full = |(shift, function, output)| Requantize { shift, function, output, domain: 40 };
+        layer.set_requantize(requantize.map(full));
+        layer.output(node, &specs).ok()?;
+        let parameters: Vec<Vec<i64>> = layer
+            .parameters(node)
+            .iter()
+            .map(|spec| (0..spec.len()).map(|_| uniform(&mut self.rng, Range::signed(spec.bits))).collect())
+            .collect();
+        let own: Vec<&[i64]> = parameters.iter().map(|p| &p[..]).collect();
+        if let Some(&requantize) = layer.requantize() {
+            let domain = Requantize::domain_of(requantize.shift, layer.worst_case(&specs, &own)?);
+            layer.set_requantize(Some(Requantize { domain, ..requantize }));
+        }
+        let output = layer.output(node, &specs).ok()?;
+        self.values.push(output);
+        self.model.parameters.extend(parameters);
+        self.model.layers.nodes.push(Node { layer, inputs: inputs.iter().map(|&v| v as u32).collect() });
+        Some(self.values.len() - 1)
     }
 }
