@@ -67,6 +67,8 @@ pub(crate) struct Builder<'l> {
     pub(crate) parameters: Vec<Vec<TensorId>>,
     /// The node whose tensor is the model's output.
     output_node: Option<usize>,
+    /// Tensors that are yet to be constrained to a range: once it is known how they are computed.
+    unchecked: Vec<(TensorId, Range)>,
 }
 
 /// The circuit of one inference.
@@ -82,9 +84,7 @@ pub fn inference(layers: &LayerList, modes: Modes) -> Result<Circuit, CircuitErr
         }
         Some(node)
     });
-    let mut builder =
-        Builder { circuit: Circuit::default(), layers, modes, parameters: Vec::new(), output_node };
-    builder.declare_parameters();
+    let mut builder = Builder::new(layers, modes, output_node);
     let input = builder.declare(
         "input",
         squeezed(&input_layout(layers, &specs[0])),
@@ -118,14 +118,7 @@ pub fn inference(layers: &LayerList, modes: Modes) -> Result<Circuit, CircuitErr
 /// [`CircuitError`] if the layer list is malformed.
 pub fn key(layers: &LayerList) -> Result<Circuit, CircuitError> {
     layers.values()?;
-    let mut builder = Builder {
-        circuit: Circuit::default(),
-        layers,
-        modes: Modes::PUBLIC,
-        parameters: Vec::new(),
-        output_node: None,
-    };
-    builder.declare_parameters();
+    let mut builder = Builder::new(layers, Modes::PUBLIC, None);
     for parameter in builder.parameters.concat() {
         let range = builder.circuit.tensors[parameter].range;
         builder.range_check(parameter, range);
@@ -157,7 +150,15 @@ pub(crate) fn squeezed(shape: &[usize]) -> Vec<usize> {
     shape.iter().copied().filter(|&d| d != 1).collect()
 }
 
-impl Builder<'_> {
+impl<'l> Builder<'l> {
+    /// A circuit of nothing but the parameters.
+    fn new(layers: &'l LayerList, modes: Modes, output_node: Option<usize>) -> Self {
+        let (circuit, parameters) = (Circuit::default(), Vec::new());
+        let mut builder = Builder { circuit, layers, modes, parameters, output_node, unchecked: Vec::new() };
+        builder.declare_parameters();
+        builder
+    }
+
     pub(crate) fn declare(&mut self, name: &str, shape: Vec<usize>, role: Role, range: Range) -> TensorId {
         self.circuit.tensors.push(Tensor { name: name.to_string(), shape, role, range });
         self.circuit.tensors.len() - 1
@@ -329,7 +330,7 @@ impl Builder<'_> {
         let declared = if shown { range } else { derived };
         let tensor = self.declare(&format!("layer {node} output"), shape.to_vec(), role, declared);
         if role == Role::Output(Visibility::Committed) && !range.covers(&derived) {
-            self.range_check(tensor, range);
+            self.unchecked.push((tensor, range));
         }
         tensor
     }
@@ -597,6 +598,9 @@ impl Builder<'_> {
     }
 
     fn finish(mut self, weights_bounded: bool) -> Result<Circuit, CircuitError> {
+        for (tensor, range) in std::mem::take(&mut self.unchecked) {
+            self.range_check(tensor, range);
+        }
         widen_clamps(&mut self.circuit);
         check_tables(&self.circuit)?;
         // Multiplicities come last, so that adding a layer moves no other tensor.
