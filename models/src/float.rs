@@ -1,16 +1,18 @@
 //! The float model: the layers that will be quantized, and an engine that runs the original graph.
 
 use crate::error::ModelError;
-use provenn_circuits::model::Head;
+use provenn_circuits::functions::Curve;
+use provenn_circuits::layers::{Arrange, Window};
+use provenn_circuits::model::{Head, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 
-/// What a float layer does. Weights are as in the file, their scaling factors multiplied in.
+/// What a float layer does. Constants are as in the file.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FloatOp {
-    /// Fully connected over the last axis.
+    /// Fully connected over the last axis: `y = x W^T + b`.
     Gemm {
         /// Length of the contracted axis.
         inputs: usize,
@@ -20,29 +22,111 @@ pub enum FloatOp {
         weight: Vec<f32>,
         /// Biases `[outputs]`.
         bias: Option<Vec<f32>>,
-        /// Whether a rectifier follows and is part of the layer.
-        relu: bool,
     },
-    /// A rectifier that follows no fully connected layer.
-    Relu,
+    /// Convolution over `[batch, channels, spatial..]`, 1 to 3 spatial axes.
+    Conv {
+        /// Groups of channels.
+        groups: usize,
+        /// Output channels.
+        outputs: usize,
+        /// Kernel, strides, dilations, padding.
+        window: Window,
+        /// Weights `[outputs, channels / groups, kernel..]`, row-major.
+        weight: Vec<f32>,
+        /// Biases `[outputs]`.
+        bias: Option<Vec<f32>>,
+    },
+    /// `offset + sum coefficient * operand`, operands broadcast to one shape.
+    Combine {
+        /// One factor per operand.
+        coefficients: Vec<f64>,
+        /// Added to every entry.
+        offset: f64,
+    },
+    /// Product of two operands, broadcast to one shape.
+    Product,
+    /// `weight * x + bias` with constants broadcast to the output's shape.
+    Affine {
+        /// Shape of the constants: as many axes as the output, each of its length or 1.
+        shape: Vec<usize>,
+        /// Factors; `None` for 1.
+        weight: Option<Vec<f32>>,
+        /// Summands; `None` for 0.
+        bias: Option<Vec<f32>>,
+    },
+    /// Largest entry of each window of `[batch, channels, spatial..]`; padding is never the largest.
+    MaxPool {
+        /// Kernel, strides, dilations, padding.
+        window: Window,
+    },
+    /// Mean of each window of `[batch, channels, spatial..]`; padding counts as 0.
+    AveragePool {
+        /// Kernel, strides, dilations, padding.
+        window: Window,
+        /// Per spatial axis: how far before and after the input window positions count for the divisor. `[0, 0]` counts
+        /// the input's positions alone.
+        include: Vec<[u32; 2]>,
+    },
+    /// Sum or mean over axes, in increasing order; the axes are gone or of length 1, as the layer's shape says.
+    Reduce {
+        /// The axes of the operand.
+        axes: Vec<usize>,
+        /// Mean instead of sum.
+        mean: bool,
+    },
+    /// Entries in another arrangement (transposition, slice, concatenation, padding, upsampling).
+    Arrange {
+        /// Where entries go; its `fill` is 0.
+        arrange: Arrange,
+        /// Value of the entries that no operand covers.
+        fill: f64,
+    },
+    /// A function of every entry.
+    Function(FloatFunction),
     /// The same entries under another shape.
     Reshape,
+    /// `QuantizeLinear` followed by `DequantizeLinear`: `scale * clamp(round(x / scale))`, with the model's own scale.
+    Quantize {
+        /// Real value of one step.
+        scale: f64,
+        /// Integers after subtraction of the zero point.
+        range: Range,
+    },
 }
 
-/// One layer; it reads the output of the layer before it, the first one the model's input.
+/// A function of every entry.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum FloatFunction {
+    /// `max(x, 0)`.
+    Relu,
+    /// `min(max(x, lo), hi)`; either end may be infinite.
+    Clip {
+        /// Smallest result.
+        lo: f32,
+        /// Largest result.
+        hi: f32,
+    },
+    /// A function computed by table.
+    Curve(Curve),
+}
+
+/// One layer of the graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FloatLayer {
     /// Name of the node it comes from.
     pub name: String,
     /// What it does.
     pub op: FloatOp,
+    /// The values it reads: 0 is the model's input, `i + 1` the output of layer `i`. Every layer stands after what it reads.
+    pub inputs: Vec<usize>,
     /// Shape of its output.
     pub shape: Vec<usize>,
-    /// The graph's tensor that is its output.
-    pub(crate) tensor: String,
+    /// The graph's tensor that is its output; `None` for a layer that is only a part of a node, or whose output the graph does not
+    /// have. Only layers that cannot change the set of values (Arrange, Reshape, MaxPool, Relu, Clip) may have none.
+    pub(crate) tensor: Option<String>,
 }
 
-/// An imported model: a chain of layers in floats, and the original graph to compare with.
+/// An imported model: a graph of layers in floats, and the original graph to compare with.
 #[derive(Debug, Clone)]
 pub struct FloatModel {
     /// Name of the graph's input.
@@ -79,12 +163,13 @@ impl FloatModel {
         self.layers.last().map_or(&self.input_shape, |layer| &layer.shape)
     }
 
-    /// Runs the original graph on one sample and gives every layer's output, row-major.
+    /// Runs the original graph on one sample and gives the output of every layer, row-major; `None` for layers whose output
+    /// the graph does not have, of which the last layer is none.
     ///
     /// # Errors
     /// [`ModelError::SampleLength`], [`ModelError::ActivationNotFinite`], which both call the sample `sample`,
     /// and [`ModelError::Float`] if the engine fails.
-    pub fn activations(&self, sample: usize, input: &[f32]) -> Result<Vec<Vec<f32>>, ModelError> {
+    pub fn activations(&self, sample: usize, input: &[f32]) -> Result<Vec<Option<Vec<f32>>>, ModelError> {
         if input.len() != self.input_len() {
             return Err(ModelError::SampleLength { sample, expected: self.input_len(), actual: input.len() });
         }
@@ -92,7 +177,8 @@ impl FloatModel {
             return Err(ModelError::SampleValue { sample, index, actual: input[index].to_string() });
         }
         let values = self.engine.run(&self.input_shape, input)?;
-        for (layer, value) in self.layers.iter().zip(&values) {
+        let named = self.layers.iter().filter(|layer| layer.tensor.is_some());
+        for (layer, value) in named.zip(&values) {
             let expected: usize = layer.shape.iter().product();
             if value.len() != expected {
                 return Err(ModelError::Length {
@@ -106,11 +192,12 @@ impl FloatModel {
                 return Err(ModelError::ActivationNotFinite { layer, sample, index, value: value[index] });
             }
         }
-        Ok(values)
+        let mut values = values.into_iter();
+        Ok(self.layers.iter().map(|layer| layer.tensor.as_ref().and_then(|_| values.next())).collect())
     }
 }
 
-/// tract's plan for the graph, with every layer's output selected.
+/// tract's plan for the graph, with every layer's tensor selected.
 #[derive(Debug, Clone)]
 struct Engine {
     plan: Arc<TypedRunnableModel>,
@@ -125,9 +212,10 @@ impl Engine {
             model.set_input_fact(0, InferenceFact::dt_shape(f32::datum_type(), input_shape))?;
             let outlets = layers
                 .iter()
-                .map(|layer| {
-                    let outlet = parsed.outlets_by_name.get(&layer.tensor).copied();
-                    outlet.ok_or_else(|| TractError::msg(format!("tensor {} is missing", layer.tensor)))
+                .filter_map(|layer| layer.tensor.as_ref())
+                .map(|tensor| {
+                    let outlet = parsed.outlets_by_name.get(tensor).copied();
+                    outlet.ok_or_else(|| TractError::msg(format!("tensor {tensor} is missing")))
                 })
                 .collect::<TractResult<Vec<_>>>()?;
             model.select_output_outlets(&outlets)?;

@@ -75,7 +75,7 @@ fn support(node: &NodeProto) -> Option<&'static str> {
     if !matches!(node.domain.as_str(), "" | "ai.onnx") {
         return None;
     }
-    OPERATORS.iter().find(|(operator, _)| *operator == node.op_type).map(|(_, limits)| *limits)
+    OPERATORS.iter().find(|operator| operator.name == node.op_type).map(|operator| operator.limits)
 }
 
 fn name(node: &NodeProto) -> String {
