@@ -10,7 +10,7 @@ use bincode::{Decode, Encode};
 use blake2b_simd::Params;
 
 /// Version of the protocol and of all formats.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const MAGIC: &[u8; 8] = b"PROVENN\0";
 
@@ -312,7 +312,7 @@ pub struct ProofContent<'a> {
     pub modes: u8,
     /// Application context.
     pub context: &'a [u8],
-    /// Public input: 8 bytes a value, little-endian. Committed input: 32 bytes a column.
+    /// Public input: [`values_to_bytes`]. Committed input: 32 bytes a column.
     pub input: &'a [u8],
     /// The same for the output.
     pub output: &'a [u8],
@@ -394,14 +394,49 @@ impl Statement<'_> {
     }
 }
 
-/// Public values as bytes: 8 a value, little-endian.
-pub fn values_to_bytes(values: &[i64]) -> Vec<u8> {
-    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+/// Bytes of one public value of a range: those of the range's width.
+fn value_bytes(range: Range) -> usize {
+    let width = range.hi.wrapping_sub(range.lo) as u64;
+    (u64::BITS - width.leading_zeros()).div_ceil(8).max(1) as usize
+}
+
+/// Length of the encoding of `count` public values of a range.
+pub fn encoded_len(range: Range, count: usize) -> usize {
+    value_bytes(range) * count
+}
+
+/// Public values as bytes: each less the range's smallest value, little-endian, in as many bytes as the range's width has, at
+/// least one.
+pub fn values_to_bytes(range: Range, values: &[i64]) -> Vec<u8> {
+    let bytes = value_bytes(range);
+    values.iter().flat_map(|v| v.wrapping_sub(range.lo).to_le_bytes().into_iter().take(bytes)).collect()
+}
+
+/// The values that such bytes encode. They may lie above the range: different bytes are different values.
+pub fn values_from_bytes(range: Range, bytes: &[u8]) -> Vec<i64> {
+    let value = |chunk: &[u8]| chunk.iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
+    bytes.chunks_exact(value_bytes(range)).map(|chunk| range.lo.wrapping_add(value(chunk) as i64)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn public_values_take_the_bytes_of_their_range() {
+        for (lo, hi, bytes) in [(0, 255, 1), (-128, 127, 1), (0, 256, 2), (5, 5, 1), (-(1 << 40), 1 << 40, 6)]
+        {
+            let range = Range::new(lo, hi);
+            let values = [lo, hi, lo + (hi - lo) / 3];
+            let encoded = values_to_bytes(range, &values);
+            assert_eq!(encoded.len(), 3 * bytes);
+            assert_eq!(encoded.len(), encoded_len(range, 3));
+            assert_eq!(values_from_bytes(range, &encoded), values);
+        }
+        let range = Range::signed(62);
+        let above = values_from_bytes(range, &[0xff; 8]);
+        assert_eq!(above, [range.lo - 1]);
+    }
 
     fn proof() -> Vec<u8> {
         let content = ProofContent {

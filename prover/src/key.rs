@@ -193,7 +193,7 @@ impl ProvingKey {
             let blinds = random_vector(&mut rng, system.layout.group(group).len());
             let columns = ColumnSet::lay_out(&system.circuit, &system.layout, group, &values, blinds);
             let bytes = if columns.blinds.is_empty() {
-                id.map_or(Vec::new(), |id| values_to_bytes(&values[id]))
+                id.map_or(Vec::new(), |id| values_to_bytes(system.circuit.tensors[id].range, &values[id]))
             } else {
                 compress(&self.committer.commit_small(&columns.columns(), &columns.blinds)).concat()
             };

@@ -240,7 +240,8 @@ fn a_simulator_without_secrets_makes_proofs_that_pass() -> Result<(), Box<dyn st
     let missing = CircuitError::Unbounded { tensor: 0, entry: 0 };
     let ids = [system.circuit.input().ok_or(missing.clone())?, system.circuit.output().ok_or(missing)?];
     let formats = ids.map(|id| system.format(Some(id)));
-    let (input_bytes, output_bytes) = (values_to_bytes(&input), values_to_bytes(&output));
+    let input_bytes = values_to_bytes(formats[0].range, &input);
+    let output_bytes = values_to_bytes(formats[1].range, &output);
     let statement = Statement::Inference {
         model_id: key.model_id,
         modes: Modes::PUBLIC,

@@ -11,6 +11,7 @@ use provenn_algebra::transcript::VerifierTranscript;
 use provenn_circuits::Modes;
 use provenn_circuits::artifact::{
     CommitmentFormat, Kind, ModelId, OpeningContent, ProofContent, Statement, TensorOpening, decode,
+    encoded_len, values_from_bytes,
 };
 use provenn_circuits::circuit::{TensorId, Visibility};
 use provenn_circuits::forms::combine;
@@ -172,13 +173,8 @@ fn shown(
             let (entries, range) = id.map_or((0, provenn_circuits::Range::new(0, 0)), |id| {
                 (system.circuit.tensors[id].len(), system.circuit.tensors[id].range)
             });
-            length(8 * entries)?;
-            let values: Vec<i64> = bytes
-                .chunks_exact(8)
-                .map(|chunk| {
-                    chunk.iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte)) as i64
-                })
-                .collect();
+            length(encoded_len(range, entries))?;
+            let values = values_from_bytes(range, bytes);
             match values.iter().position(|&value| !range.contains(value)) {
                 None => Ok((Shown::Public(values), Vec::new())),
                 Some(index) => Err(Rejection::OutOfRange {

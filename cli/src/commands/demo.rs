@@ -92,7 +92,7 @@ pub(crate) fn run(args: &Demo, progress: &Progress) -> Result<Report, Failure> {
     refuse(
         &format!("The output says {other_class} instead of {class}."),
         &vk,
-        &with_output(&proof.bytes, &other_output)?,
+        &with_output(key, &proof.bytes, &other_output)?,
     )?;
     refuse("One bit of the proof is changed.", &vk, &with_changed_bit(&proof.bytes)?)?;
     let other = sibling(&key)?;
@@ -151,9 +151,10 @@ fn another_answer(key: &ProvingKey, output: &Values) -> Result<(Vec<i64>, usize)
     Ok((other, says.first().copied().unwrap_or_default()))
 }
 
-fn with_output(proof: &[u8], output: &[i64]) -> Result<Vec<u8>, Error> {
+fn with_output(key: &ProvingKey, proof: &[u8], output: &[i64]) -> Result<Vec<u8>, Error> {
     let content: ProofContent<'_> = decode(Kind::Proof, proof)?;
-    Ok(encode(Kind::Proof, &ProofContent { output: &values_to_bytes(output), ..content })?)
+    let range = key.layers().values()?.last().map_or(Range::new(0, 0), |value| value.range);
+    Ok(encode(Kind::Proof, &ProofContent { output: &values_to_bytes(range, output), ..content })?)
 }
 
 fn with_changed_bit(proof: &[u8]) -> Result<Vec<u8>, Error> {

@@ -4,3 +4,4 @@ mod cheating;
 mod honest;
 mod layers;
 mod models;
+mod scratch;
