@@ -64,7 +64,7 @@ pub(crate) fn check(tensor: &Tensor, values: &[i64]) -> Result<(), ProverError> 
     }
 }
 
-fn run(circuit: &Circuit, step: &Step, values: &mut Witness<'_>) -> Result<(), ProverError> {
+pub(crate) fn run(circuit: &Circuit, step: &Step, values: &mut Witness<'_>) -> Result<(), ProverError> {
     match step {
         Step::Store { source, output } => {
             let result = evaluate(circuit, source, values);
@@ -243,7 +243,7 @@ fn leading(mut index: usize, fixed: &[usize], free: usize) -> Vec<AxisMap> {
 }
 
 /// Fills the multiplicities: how often each row of each table is looked up.
-fn count_multiplicities(circuit: &Circuit, values: &mut Witness<'_>) -> Result<(), ProverError> {
+pub(crate) fn count_multiplicities(circuit: &Circuit, values: &mut Witness<'_>) -> Result<(), ProverError> {
     let multiplicities: Vec<(TensorId, usize)> = circuit
         .tensors
         .iter()
