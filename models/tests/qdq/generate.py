@@ -209,16 +209,16 @@ def write(name):
     arrays = {
         "x": x,
         "calibrated": np.asarray([half]),
-        "graph": traced[tensors.index(last.input[0])],
-        "kernels": kernels,
+        "graph": traced[tensors.index(last.input[0])].astype(np.int16),
+        "kernels": kernels.astype(np.int16),
         "scale": constants[last.input[1]].reshape(1),
-        "zero_point": zero(last).reshape(1),
+        "zero_point": zero(last).astype(np.int16).reshape(1),
     }
     for node, codes in zip(nodes.values(), traced):
         arrays[f"at/{node.name}"] = (codes[:TRACED].astype(np.int32) - zero(node)).astype(np.int16)
     onnx.save(model, HERE / f"{name}.onnx")
     np.savez_compressed(HERE / f"{name}.npz", **arrays)
-    difference = np.abs(arrays["graph"].astype(int) - kernels.astype(int))
+    difference = np.abs(arrays["graph"] - arrays["kernels"])
     sizes = [(HERE / f"{name}.{end}").stat().st_size for end in ("onnx", "npz")]
     print(f"{name}: {sizes} bytes, kernels as the graph: {(difference == 0).mean():.4f}, up to {difference.max()}")
 
