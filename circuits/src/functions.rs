@@ -72,6 +72,28 @@ pub enum Curve {
     Abs,
 }
 
+impl Curve {
+    /// Name for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Curve::LeakyRelu { .. } => "leaky relu",
+            Curve::HardSigmoid { .. } => "hard sigmoid",
+            Curve::HardSwish => "hard swish",
+            Curve::Sigmoid => "sigmoid",
+            Curve::Tanh => "tanh",
+            Curve::Elu { .. } => "elu",
+            Curve::Softplus => "softplus",
+            Curve::Gelu => "gelu",
+            Curve::GeluTanh => "gelu by tanh",
+            Curve::Silu => "silu",
+            Curve::Erf => "erf",
+            Curve::Exp => "exp",
+            Curve::Sqrt => "square root",
+            Curve::Abs => "absolute value",
+        }
+    }
+}
+
 /// A curve sampled on integers: `q -> round(curve(q * input) / output)` for `q` in `[-2^bits, 2^bits)`, to
 /// the nearest integer, ties up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]

@@ -17,6 +17,15 @@ pub enum Function {
 }
 
 impl Function {
+    /// Name for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Function::Identity => "identity",
+            Function::Relu => "relu",
+            Function::Table(sampled) => sampled.curve.name(),
+        }
+    }
+
     /// The function's value, saturated to `output`.
     pub fn apply(&self, y: i64, output: Range) -> i64 {
         match self {

@@ -92,7 +92,7 @@ pub(crate) fn run(args: &Demo, progress: &Progress) -> Result<Report, Failure> {
     refuse(
         &format!("The output says {other_class} instead of {class}."),
         &vk,
-        &with_output(key, &proof.bytes, &other_output)?,
+        &with_output(&key, &proof.bytes, &other_output)?,
     )?;
     refuse("One bit of the proof is changed.", &vk, &with_changed_bit(&proof.bytes)?)?;
     let other = sibling(&key)?;

@@ -4,8 +4,8 @@ use crate::failure::Failure;
 use crate::output::{Lines, Report, count, head_name, table};
 use provenn::{Error, LayerList, ModelId, Modes, Notes};
 use provenn_circuits::artifact::{Kind, VERSION};
-use provenn_circuits::layers::{Function, Layer, Requantize};
-use provenn_circuits::model::{ParameterKind, Range, Scale, ValueSpec};
+use provenn_circuits::layers::{Layer, Window};
+use provenn_circuits::model::{Node, ParameterKind, Range, Scale, ValueSpec};
 use provenn_circuits::system::{KeyShape, System};
 use provenn_circuits::tables::Table;
 use serde_json::{Value, json};
@@ -72,9 +72,9 @@ pub(super) fn describe(
                 "shape": spec.shape,
                 "bits": spec.bits,
             })).collect::<Vec<_>>(),
-            "requantize": requantize(&node.layer).map(|r| json!({
+            "requantize": node.layer.requantize().map(|r| json!({
                 "shift": r.shift,
-                "function": function_name(r.function),
+                "function": r.function.name(),
                 "domain_bits": r.domain,
                 "output": [r.output.lo, r.output.hi],
             })),
@@ -93,22 +93,23 @@ pub(super) fn describe(
 }
 
 fn layer_table(layers: &LayerList, values: &[ValueSpec], notes: Option<&Notes>) -> String {
-    let heads = ["", "layer", "kind", "weights", "bits", "shift", "function", "domain", "output", "range"];
+    let heads = ["", "layer", "kind", "reads", "weights", "bits", "shift", "function", "domain", "output", "range"];
     let mut rows = vec![heads.map(str::to_string).to_vec()];
     let parameters = layers.parameters();
     for (index, node) in layers.nodes.iter().enumerate() {
         let of_node = || parameters.iter().filter(|spec| spec.node == index);
         let weights = of_node().find(|spec| spec.kind == ParameterKind::Weight);
-        let requantize = requantize(&node.layer);
+        let requantize = node.layer.requantize();
         let output = values.get(index + 1);
         rows.push(vec![
             index.to_string(),
             name(notes, index).unwrap_or_default(),
-            node.layer.kind().to_string(),
+            kind_text(&node.layer),
+            reads(node),
             weights.map(|spec| format!("{:?}", spec.shape)).unwrap_or_default(),
             of_node().map(|spec| spec.bits.to_string()).collect::<Vec<_>>().join("+"),
             requantize.map(|r| r.shift.to_string()).unwrap_or_default(),
-            requantize.map(|r| function_name(r.function).to_string()).unwrap_or_default(),
+            requantize.map(|r| r.function.name().to_string()).unwrap_or_default(),
             requantize.map(|r| format!("{} bits", r.domain + 1)).unwrap_or_default(),
             output.map(|v| format!("{:?}", v.shape)).unwrap_or_default(),
             output.map(|v| range_text(v.range)).unwrap_or_default(),
@@ -121,19 +122,28 @@ fn name(notes: Option<&Notes>, index: usize) -> Option<String> {
     notes?.layer_names.get(index).cloned()
 }
 
-fn requantize(layer: &Layer) -> Option<Requantize> {
-    match layer {
-        Layer::Gemm(gemm) => gemm.requantize,
-        Layer::Activation(activation) => Some(activation.requantize),
-        Layer::Reshape(_) => None,
-    }
+/// The kind with what decides its cost, as in `Conv 5x5/2`.
+fn kind_text(layer: &Layer) -> String {
+    let window = |window: &Window| {
+        let list = |list: &[u32]| list.iter().map(u32::to_string).collect::<Vec<_>>().join("x");
+        let strided = window.strides.iter().any(|&stride| stride > 1);
+        let stride = if strided { format!("/{}", list(&window.strides)) } else { String::new() };
+        format!(" {}{stride}", list(&window.kernel))
+    };
+    let detail = match layer {
+        Layer::Conv(conv) if conv.groups > 1 => format!("{} in {} groups", window(&conv.window), conv.groups),
+        Layer::Conv(conv) => window(&conv.window),
+        Layer::MaxPool(pool) => window(&pool.window),
+        Layer::AveragePool(pool) => window(&pool.window),
+        _ => String::new(),
+    };
+    format!("{}{detail}", layer.kind())
 }
 
-fn function_name(function: Function) -> &'static str {
-    match function {
-        Function::Identity => "identity",
-        Function::Relu => "relu",
-    }
+/// The values that a node reads: `input`, or the number of the layer that gives it.
+fn reads(node: &Node) -> String {
+    let name = |value: &u32| value.checked_sub(1).map_or("input".to_string(), |node| node.to_string());
+    node.inputs.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 fn parameter_name(kind: ParameterKind) -> &'static str {
@@ -167,7 +177,7 @@ fn table_text(table: &Table) -> String {
     match table {
         Table::Range { bits } => format!("range of {bits} bits"),
         Table::Clamp { function, lo, hi, bits } => {
-            format!("{} of {} bits to {lo}..{hi}", function_name(*function), bits + 1)
+            format!("{} of {} bits to {lo}..{hi}", function.name(), bits + 1)
         }
         Table::Saturate { split, bits } => {
             format!("saturation of {} bits to {}", split + bits + 1, split + 1)

@@ -2,10 +2,10 @@
 
 use crate::failure::Failure;
 use crate::output::{Lines, Report, bytes, count, one_line, table};
-use provenn_models::onnx::OPERATORS;
+use provenn_models::onnx::{NodeSupport, OPERATORS, Support, support};
 use serde_json::json;
 use std::path::Path;
-use tract_onnx::pb::{GraphProto, NodeProto};
+use tract_onnx::pb::GraphProto;
 use tract_onnx::prelude::Framework;
 
 pub(super) fn run(path: &Path, file: &[u8]) -> Result<Report, Failure> {
@@ -16,6 +16,7 @@ pub(super) fn run(path: &Path, file: &[u8]) -> Result<Report, Failure> {
     let opset = opset.map_or(0, |set| set.version);
     // The importer has the last word: an operator can be supported, but not where it stands.
     let verdict = provenn::import(file);
+    let nodes = support(file).unwrap_or_default();
 
     let mut lines = Lines::default();
     lines
@@ -25,21 +26,32 @@ pub(super) fn run(path: &Path, file: &[u8]) -> Result<Report, Failure> {
         .line("outputs", names(graph.output.iter().map(|info| &info.name)))
         .line("weights", format!("{} in {} tensors", count(entries(graph)), graph.initializer.len()))
         .text("\n");
-    let mut rows = vec![["node", "operator", "supported"].map(str::to_string).to_vec()];
-    for node in &graph.node {
-        let support = support(node).map_or("no".to_string(), |limits| format!("yes: {limits}"));
-        rows.push(vec![name(node), node.op_type.clone(), support]);
+    if !nodes.is_empty() {
+        let mut rows = vec![["node", "operator", "supported"].map(str::to_string).to_vec()];
+        rows.extend(nodes.iter().map(|node| vec![node.name.clone(), node.operator.clone(), answer(node)]));
+        lines.text(&table(&rows)).text("\n");
     }
-    lines.text(&table(&rows)).text("\n");
-    let nodes: Vec<_> = graph
-        .node
+    for node in &nodes {
+        if let Support::Refused(error) = &node.support {
+            lines.line("unsupported", one_line(&error.to_string()));
+        }
+    }
+    let nodes: Vec<_> = nodes
         .iter()
         .map(|node| {
             json!({
-                "name": name(node),
-                "operator": node.op_type,
-                "supported": support(node).is_some(),
-                "limits": support(node),
+                "name": node.name,
+                "operator": node.operator,
+                "supported": match &node.support {
+                    Support::Supported | Support::Unused => Some(true),
+                    Support::Refused(_) => Some(false),
+                    _ => None,
+                },
+                "reason": match &node.support {
+                    Support::Refused(error) => Some(one_line(&error.to_string())),
+                    _ => None,
+                },
+                "limits": limits(node),
             })
         })
         .collect();
@@ -70,19 +82,20 @@ pub(super) fn run(path: &Path, file: &[u8]) -> Result<Report, Failure> {
     Ok(Report::good(lines.finish(), json))
 }
 
-/// The limits within which a node's operator is supported.
-fn support(node: &NodeProto) -> Option<&'static str> {
-    if !matches!(node.domain.as_str(), "" | "ai.onnx") {
-        return None;
+/// Whether a node is supported, and within which limits its operator is.
+fn answer(node: &NodeSupport) -> String {
+    let limits = limits(node).map_or(String::new(), |limits| format!(": {limits}"));
+    match node.support {
+        Support::Supported => format!("yes{limits}"),
+        Support::Unused => "not used by the output".to_string(),
+        Support::Refused(_) => format!("no{limits}"),
+        _ => "unknown: it reads what an unsupported node gives".to_string(),
     }
-    OPERATORS.iter().find(|operator| operator.name == node.op_type).map(|operator| operator.limits)
 }
 
-fn name(node: &NodeProto) -> String {
-    match (node.name.as_str(), node.output.first()) {
-        ("", Some(output)) => format!("{} -> {output}", node.op_type),
-        (name, _) => name.to_string(),
-    }
+/// The limits within which a node's operator is supported.
+fn limits(node: &NodeSupport) -> Option<&'static str> {
+    OPERATORS.iter().find(|operator| operator.name == node.operator).map(|operator| operator.limits)
 }
 
 fn names<'n>(names: impl Iterator<Item = &'n String>) -> String {
