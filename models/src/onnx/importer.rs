@@ -332,9 +332,11 @@ impl<'a> Importer<'a> {
     pub(super) fn engine_graph(self, tensors: &[&str]) -> (Vec<NodeProto>, Vec<(String, Rc<Constant>)>) {
         let mut needed: HashSet<String> = tensors.iter().map(|&name| name.to_owned()).collect();
         let mut nodes = Vec::new();
-        for node in self.engine.into_iter().rev() {
+        for mut node in self.engine.into_iter().rev() {
             if node.output.iter().any(|name| needed.contains(name)) {
                 needed.extend(node.input.iter().cloned());
+                // The engine does not tell nodes' names from tensors' names, and a file may use one for both.
+                node.name = node.output.iter().find(|name| !name.is_empty()).cloned().unwrap_or_default();
                 nodes.push(node);
             }
         }
