@@ -7,6 +7,8 @@ use super::node::Node;
 use crate::error::ModelError;
 use crate::float::{FloatFunction, FloatOp};
 use provenn_circuits::functions::{Curve, Dyadic};
+use tract_onnx::pb::AttributeProto;
+use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 
 fn function(importer: &mut Importer, node: Node, function: FloatFunction) -> Result<(), ModelError> {
@@ -90,6 +92,27 @@ pub(super) fn elu(importer: &mut Importer, node: Node) -> Result<(), ModelError>
         None => function(importer, node, FloatFunction::Relu),
         Some(alpha) => curve(importer, node, Curve::Elu { alpha }),
     }
+}
+
+/// `Selu`: a multiple of `Elu`.
+pub(super) fn selu(importer: &mut Importer, node: Node) -> Result<(), ModelError> {
+    node.check_attributes(&["alpha", "gamma"])?;
+    node.check_operands(1)?;
+    let value = importer.value(node, 0)?;
+    let gamma = node.float("gamma", 1.050_701)?;
+    let alpha = parameter(node, "alpha", 1.673_263_2)?;
+    let alpha = alpha.ok_or_else(|| node.attribute_error("alpha", 0, "a number not zero"))?;
+    let attribute = AttributeProto {
+        name: "alpha".to_owned(),
+        r#type: AttributeType::Float as i32,
+        f: node.float("alpha", 1.673_263_2)?,
+        ..AttributeProto::default()
+    };
+    let elu = importer.helper(node, "Elu", &[node.needed(0)?], vec![attribute])?;
+    let op = FloatOp::Function(FloatFunction::Curve(Curve::Elu { alpha }));
+    let elu = importer.layer(node, op, vec![value.id], value.shape, Some(&elu))?;
+    let op = FloatOp::Combine { coefficients: vec![gamma.into()], offset: 0.0 };
+    importer.output(node, op, vec![elu.id], elu.shape)
 }
 
 /// `HardSigmoid`.

@@ -12,6 +12,7 @@ use crate::float::{FloatLayer, FloatOp};
 use provenn_circuits::model::{MAX_AXES, MAX_ENTRIES};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
+use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::{AttributeProto, NodeProto};
 
 /// A value that depends on the model's input.
@@ -68,8 +69,7 @@ impl<'a> Importer<'a> {
             return Err(node.unsupported("operators of other domains are not read"));
         }
         let Some(operator) = operator else {
-            let names: Vec<&str> = OPERATORS.iter().map(|operator| operator.name).collect();
-            return Err(node.unsupported(format!("supported are {}", names.join(", "))));
+            return Err(node.unsupported(advice(&node.proto.op_type)));
         };
         node.output()?;
         let mut constant = true;
@@ -178,6 +178,38 @@ impl<'a> Importer<'a> {
             ..NodeProto::default()
         }]);
         Ok(())
+    }
+
+    /// Nodes for the float engine that read the first operand at these positions of these axes, as tensor `output`.
+    pub(super) fn gathers(
+        &mut self,
+        node: Node,
+        output: &str,
+        reads: &[(usize, Vec<usize>)],
+    ) -> Result<Vec<NodeProto>, ModelError> {
+        let mut operand = node.needed(0)?.to_owned();
+        let mut nodes = Vec::with_capacity(reads.len());
+        for (count, (axis, places)) in reads.iter().enumerate() {
+            let indices = Constant::of_integers("", places.iter().map(|&place| place as i64).collect());
+            let indices = self.helper_constant(node, indices)?;
+            let name = if count + 1 == reads.len() { output.to_owned() } else { format!("{indices}/part") };
+            let axis = AttributeProto {
+                name: "axis".to_owned(),
+                r#type: AttributeType::Int as i32,
+                i: *axis as i64,
+                ..AttributeProto::default()
+            };
+            nodes.push(NodeProto {
+                op_type: "Gather".to_owned(),
+                name: name.clone(),
+                input: vec![operand, indices],
+                output: vec![name.clone()],
+                attribute: vec![axis],
+                ..NodeProto::default()
+            });
+            operand = name;
+        }
+        Ok(nodes)
     }
 
     /// Has the float engine run another node after this one, and gives the name of its output.
@@ -360,4 +392,18 @@ pub(super) fn check_shape(node: Node, shape: &[usize]) -> Result<(), ModelError>
         return Err(node.shape_error(shape, expected));
     }
     Ok(())
+}
+
+/// What to do about an operator that is not read.
+fn advice(operator: &str) -> String {
+    if operator.starts_with("QLinear") || operator.ends_with("Integer") || operator == "DynamicQuantizeLinear"
+    {
+        return "quantize the model statically, in the format with QuantizeLinear and DequantizeLinear"
+            .to_owned();
+    }
+    if matches!(operator, "If" | "Loop" | "Scan") {
+        return "export the model with fixed shapes and without control flow".to_owned();
+    }
+    let names: Vec<&str> = OPERATORS.iter().map(|operator| operator.name).collect();
+    format!("supported are {}", names.join(", "))
 }

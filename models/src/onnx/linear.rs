@@ -88,8 +88,9 @@ fn oriented(node: Node, weight: &Constant, transposed: bool) -> Result<(usize, u
     if outputs == 0 {
         return Err(node.shape_error(&weight.shape, format!("weights {} that are not empty", weight.name)));
     }
-    let entries =
-        if transposed { weight.floats()?.to_vec() } else { weight.transpose(&[1, 0]).floats()?.to_vec() };
+    // First, so that a message has the index in the file.
+    let entries = weight.floats()?;
+    let entries = if transposed { entries.to_vec() } else { weight.transpose(&[1, 0]).floats()?.to_vec() };
     Ok((inputs, outputs, entries))
 }
 

@@ -9,6 +9,7 @@ use crate::float::FloatOp;
 use provenn_circuits::layers::{Arrange, AxisSource};
 use provenn_circuits::model::MAX_ENTRIES;
 use std::rc::Rc;
+use tract_onnx::pb::NodeProto;
 
 /// Most operands of one arrangement.
 const MAX_PIECES: usize = 64;
@@ -358,8 +359,7 @@ fn clamp(length: i64, start: i64, end: i64, step: i64) -> (i64, usize) {
 /// `Pad` of a value with a constant.
 pub(super) fn pad(importer: &mut Importer, node: Node) -> Result<(), ModelError> {
     let value = importer.value(node, 0)?;
-    let constants = |index| importer.optional_constant(node, index);
-    let placement = plan_pad(node, &value.shape, &constants)?;
+    let padding = Padding::read(node, &value.shape, &|index| importer.optional_constant(node, index))?;
     let fill = if node.opset < 11 {
         node.float("value", 0.0)?
     } else {
@@ -372,6 +372,11 @@ pub(super) fn pad(importer: &mut Importer, node: Node) -> Result<(), ModelError>
         }
     };
     let output = node.output()?;
+    let placement = padding.placement(node, &value.shape)?;
+    if padding.ends.iter().flatten().any(|&end| end < 0) {
+        let nodes = padding.cropped(importer, node, &value.shape)?;
+        importer.rewrite(nodes);
+    }
     let value = arrange(importer, node, &[value], placement, fill.into(), Some(output))?;
     importer.give_value(output, value);
     Ok(())
@@ -381,7 +386,8 @@ pub(super) fn pad(importer: &mut Importer, node: Node) -> Result<(), ModelError>
 pub(super) fn fold_pad(fold: &Fold) -> Result<Vec<Constant>, ModelError> {
     let operand = fold.constant(0)?;
     let constants = |index: usize| Ok(fold.operands.get(index).cloned().flatten());
-    let placement = plan_pad(fold.node, &operand.shape, &constants)?;
+    let placement =
+        Padding::read(fold.node, &operand.shape, &constants)?.placement(fold.node, &operand.shape)?;
     let fill = if fold.node.opset < 11 {
         let value = fold.node.float("value", 0.0)?;
         Some(Rc::new(Constant { name: String::new(), shape: vec![1], entries: Entries::Float(vec![value]) }))
@@ -391,41 +397,105 @@ pub(super) fn fold_pad(fold: &Fold) -> Result<Vec<Constant>, ModelError> {
     Ok(vec![placement.apply(fold.node, &[operand], fill.as_deref())?])
 }
 
-fn plan_pad(node: Node, shape: &[usize], constants: Constants) -> Result<Placement, ModelError> {
-    let rank = shape.len();
-    let mode = node.text("mode", "constant")?;
-    if mode != "constant" {
-        return Err(node.attribute_error("mode", mode, "constant"));
-    }
-    let (pads, axes) = if node.opset < 11 {
-        node.check_attributes(&["mode", "pads", "value"])?;
-        node.check_operands(1)?;
-        (node.ints("pads")?.map(<[i64]>::to_vec), None)
-    } else {
-        node.check_attributes(&["mode"])?;
-        node.check_operands(if node.opset < 18 { 3 } else { 4 })?;
-        let list = |index| -> Result<Option<Vec<i64>>, ModelError> {
-            constants(index)?.map(|list| list.integers().map(<[i64]>::to_vec)).transpose()
+/// What a `Pad` puts before and after every axis; negative numbers cut off.
+struct Padding {
+    ends: Vec<[i64; 2]>,
+}
+
+impl Padding {
+    fn read(node: Node, shape: &[usize], constants: Constants) -> Result<Self, ModelError> {
+        let rank = shape.len();
+        let mode = node.text("mode", "constant")?;
+        if mode != "constant" {
+            return Err(node.attribute_error("mode", mode, "constant"));
+        }
+        let (pads, axes) = if node.opset < 11 {
+            node.check_attributes(&["mode", "pads", "value"])?;
+            node.check_operands(1)?;
+            (node.ints("pads")?.map(<[i64]>::to_vec), None)
+        } else {
+            node.check_attributes(&["mode"])?;
+            node.check_operands(if node.opset < 18 { 3 } else { 4 })?;
+            let list = |index| -> Result<Option<Vec<i64>>, ModelError> {
+                constants(index)?.map(|list| list.integers().map(<[i64]>::to_vec)).transpose()
+            };
+            (list(1)?, list(3)?)
         };
-        (list(1)?, list(3)?)
-    };
-    let axes = match axes {
-        None => (0..rank).collect(),
-        Some(axes) => node.axes("axes", &axes, rank)?,
-    };
-    let pads = pads.filter(|pads| pads.len() == 2 * axes.len()).ok_or_else(|| {
-        node.unsupported(format!("its pads are not {} numbers, two for each axis", 2 * axes.len()))
-    })?;
-    let mut placement = Placement::identity(shape);
-    for (index, &axis) in axes.iter().enumerate() {
-        let (begin, end) = (pads[index], pads[axes.len() + index]);
-        let length = (shape[axis] as i64).checked_add(begin).and_then(|length| length.checked_add(end));
-        let length = length.and_then(|length| usize::try_from(length).ok()).ok_or_else(|| {
-            node.attribute_error("pads", format!("{pads:?}"), "padding that leaves lengths from 0 on")
+        let axes = match axes {
+            None => (0..rank).collect(),
+            Some(axes) => node.axes("axes", &axes, rank)?,
+        };
+        let pads = pads.filter(|pads| pads.len() == 2 * axes.len()).ok_or_else(|| {
+            node.unsupported(format!("its pads are not {} numbers, two for each axis", 2 * axes.len()))
         })?;
-        placement.slice(axis, begin.checked_neg().unwrap_or(i64::MAX), 1, length);
+        let mut ends = vec![[0, 0]; rank];
+        for (index, &axis) in axes.iter().enumerate() {
+            ends[axis] = [pads[index], pads[axes.len() + index]];
+        }
+        let limit = MAX_ENTRIES as i64;
+        // More cannot be cut off than there is, on each side and on both.
+        let fits = |(&length, end): (&usize, &[i64; 2])| {
+            let length = length as i64;
+            end.iter().all(|end| (-length..=limit).contains(end))
+                && length + end[0].min(0) + end[1].min(0) >= 0
+        };
+        if !shape.iter().zip(&ends).all(fits) {
+            return Err(node.attribute_error(
+                "pads",
+                format!("{pads:?}"),
+                format!("numbers that leave lengths up to {limit}"),
+            ));
+        }
+        Ok(Padding { ends })
     }
-    Ok(placement)
+
+    fn placement(&self, node: Node, shape: &[usize]) -> Result<Placement, ModelError> {
+        let mut placement = Placement::identity(shape);
+        for (axis, &[begin, end]) in self.ends.iter().enumerate() {
+            let length = usize::try_from(shape[axis] as i64 + begin + end)
+                .map_err(|_| node.attribute_error("pads", begin, "numbers that leave a length"))?;
+            placement.slice(axis, -begin, 1, length);
+        }
+        Ok(placement)
+    }
+
+    /// The operator for the float engine, which cuts nothing off by padding.
+    fn cropped(
+        &self,
+        importer: &mut Importer,
+        node: Node,
+        shape: &[usize],
+    ) -> Result<Vec<NodeProto>, ModelError> {
+        let reads: Vec<_> = shape
+            .iter()
+            .zip(&self.ends)
+            .enumerate()
+            .filter(|(_, (_, end))| end.iter().any(|&end| end < 0))
+            .map(|(axis, (&length, end))| {
+                let [begin, end] = end.map(|end| end.min(0).unsigned_abs() as usize);
+                (axis, (begin..length - end).collect())
+            })
+            .collect();
+        let rest: Vec<i64> =
+            [0, 1].iter().flat_map(|&side| self.ends.iter().map(move |end| end[side].max(0))).collect();
+        let mut pad = node.proto.clone();
+        let pads = Constant::of_integers("", rest.clone());
+        let pads = importer.helper_constant(node, pads)?;
+        let cut = format!("{pads}/cut");
+        let mut nodes = importer.gathers(node, &cut, &reads)?;
+        pad.input[0] = cut;
+        if node.opset < 11 {
+            pad.attribute
+                .iter_mut()
+                .filter(|attribute| attribute.name == "pads")
+                .for_each(|pads| pads.ints = rest.clone());
+        } else {
+            pad.input[1] = pads;
+            pad.input.truncate(3);
+        }
+        nodes.push(pad);
+        Ok(nodes)
+    }
 }
 
 /// `Expand` of a value.

@@ -94,7 +94,8 @@ pub static OPERATORS: &[Operator] = &[
         "of a constant, or right after QuantizeLinear with the same scale and zero point",
         quantized::fold_dequantize,
         quantized::dequantize,
-    ),
+    )
+    .that_may_end(),
     Operator::both("Div", "by a constant", folding::div, elementwise::div),
     Operator::both("Dropout", "not in training mode", activation::fold_dropout, activation::dropout),
     Operator::values("Elu", "anywhere", activation::elu),
@@ -139,7 +140,8 @@ pub static OPERATORS: &[Operator] = &[
         "of a constant, or of a value with one scale and DequantizeLinear right after it",
         quantized::fold_quantize,
         quantized::quantize,
-    ),
+    )
+    .that_may_end(),
     Operator::constants("Range", "of constants", folding::range),
     Operator::constants("Reciprocal", "of a constant", folding::reciprocal),
     Operator::values("ReduceMax", "constant axes", pooling::reduce_max),
@@ -150,6 +152,7 @@ pub static OPERATORS: &[Operator] = &[
     Operator::both("Reshape", "constant shape", shape::fold_reshape, shape::reshape),
     Operator::values("Resize", "mode = nearest, by whole factors up or down", resize::resize),
     Operator::constants("Round", "of a constant", folding::round),
+    Operator::values("Selu", "alpha not 0", activation::selu),
     Operator::both("Shape", "anywhere", shape::fold_shape, shape::shape),
     Operator::values("Sigmoid", "anywhere", activation::sigmoid),
     Operator::both("Size", "anywhere", shape::fold_size, shape::size),

@@ -143,6 +143,11 @@ fn maximum(
 ) -> Result<(), ModelError> {
     let output = node.output()?;
     let shape = reduced(&value.shape, &axes, keep);
+    if axes.iter().all(|&axis| value.shape[axis] == 1) {
+        let value = importer.reshaped(node, value, shape, Some(output))?;
+        importer.give_value(output, value);
+        return Ok(());
+    }
     let spatial = value.shape.len().saturating_sub(2);
     let is_pool = keep && (1..=3).contains(&spatial) && axes.iter().copied().eq(2..value.shape.len());
     if is_pool {
@@ -155,11 +160,9 @@ fn maximum(
     let window: usize = axes.iter().map(|&axis| value.shape[axis]).product();
     let rows = value.shape.iter().product::<usize>() / window.max(1);
     let value = transposition(importer, node, value, &perm, None)?;
-    let mut value = importer.reshaped(node, value, vec![1, rows, window], None)?;
-    if window > 1 {
-        let op = FloatOp::MaxPool { window: whole(&[window]) };
-        value = importer.layer(node, op, vec![value.id], vec![1, rows, 1], None)?;
-    }
+    let value = importer.reshaped(node, value, vec![1, rows, window], None)?;
+    let op = FloatOp::MaxPool { window: whole(&[window]) };
+    let value = importer.layer(node, op, vec![value.id], vec![1, rows, 1], None)?;
     let value = importer.reshaped(node, value, shape, Some(output))?;
     importer.give_value(output, value);
     Ok(())

@@ -1,13 +1,10 @@
 //! Upsampling to the nearest entry: `Upsample` and `Resize`.
 
-use super::constant::Constant;
 use super::importer::Importer;
 use super::movement::{Placement, arrange};
 use super::node::Node;
 use super::window::length;
 use crate::error::ModelError;
-use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::{AttributeProto, NodeProto};
 
 /// How an output position is mapped to the input.
 struct Mapping<'a> {
@@ -131,44 +128,12 @@ fn resized(
     if reads.is_empty() {
         importer.rewrite_as(node, node.needed(0)?)?;
     } else if node.opset < 13 {
-        let nodes = gathers(importer, node, &reads)?;
+        let nodes = importer.gathers(node, name, &reads)?;
         importer.rewrite(nodes);
     }
     let value = arrange(importer, node, &[value], placement, 0.0, Some(name))?;
     importer.give_value(name, value);
     Ok(())
-}
-
-/// The operator for the float engine: one `Gather` for every axis that changes.
-fn gathers(
-    importer: &mut Importer,
-    node: Node,
-    reads: &[(usize, Vec<usize>)],
-) -> Result<Vec<NodeProto>, ModelError> {
-    let output = node.output()?;
-    let mut operand = node.needed(0)?.to_owned();
-    let mut nodes = Vec::with_capacity(reads.len());
-    for (count, (axis, places)) in reads.iter().enumerate() {
-        let indices = Constant::of_integers("", places.iter().map(|&place| place as i64).collect());
-        let indices = importer.helper_constant(node, indices)?;
-        let name = if count + 1 == reads.len() { output.to_owned() } else { format!("{indices}/part") };
-        let axis = AttributeProto {
-            name: "axis".to_owned(),
-            r#type: AttributeType::Int as i32,
-            i: *axis as i64,
-            ..AttributeProto::default()
-        };
-        nodes.push(NodeProto {
-            op_type: "Gather".to_owned(),
-            name: name.clone(),
-            input: vec![operand, indices],
-            output: vec![name.clone()],
-            attribute: vec![axis],
-            ..NodeProto::default()
-        });
-        operand = name;
-    }
-    Ok(nodes)
 }
 
 impl Mapping<'_> {

@@ -41,6 +41,22 @@ pub(crate) fn integers(name: &str, values: &[i64]) -> TensorProto {
     }
 }
 
+/// A single integer, without axes.
+pub(crate) fn integer(name: &str, value: i64) -> TensorProto {
+    TensorProto { dims: Vec::new(), ..integers(name, &[value]) }
+}
+
+/// Integers of another type.
+pub(crate) fn codes(name: &str, kind: DataType, dims: &[i64], values: &[i32]) -> TensorProto {
+    TensorProto {
+        name: name.into(),
+        dims: dims.to_vec(),
+        data_type: kind as i32,
+        int32_data: values.to_vec(),
+        ..TensorProto::default()
+    }
+}
+
 /// Random weights `dims`.
 pub(crate) fn random(name: &str, dims: &[i64]) -> TensorProto {
     let seed = name.bytes().fold(dims.len() as u64, |h, b| h.wrapping_mul(31).wrapping_add(b.into()));
@@ -63,6 +79,11 @@ pub(crate) fn ints(name: &str, ints: &[i64]) -> AttributeProto {
 
 pub(crate) fn float(name: &str, f: f32) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: AttributeType::Float as i32, f, ..AttributeProto::default() }
+}
+
+pub(crate) fn text(name: &str, s: &str) -> AttributeProto {
+    let s = s.as_bytes().to_vec();
+    AttributeProto { name: name.into(), r#type: AttributeType::String as i32, s, ..AttributeProto::default() }
 }
 
 pub(crate) fn tensor(name: &str, t: TensorProto) -> AttributeProto {
