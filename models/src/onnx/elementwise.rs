@@ -7,6 +7,7 @@ use super::node::Node;
 use crate::error::ModelError;
 use crate::float::{FloatFunction, FloatOp};
 use std::rc::Rc;
+use tract_onnx::pb::NodeProto;
 
 /// The operands of an operator with two of them, of which one at least is a value.
 enum Pair {
@@ -216,6 +217,51 @@ pub(super) fn batch_normalization(importer: &mut Importer, node: Node) -> Result
     let mut shape = vec![1; value.shape.len()];
     shape[1] = channels;
     let op = FloatOp::Affine { shape, weight: Some(weight), bias: Some(bias) };
+    importer.output(node, op, vec![value.id], value.shape)
+}
+
+/// `Scaler` of scikit-learn's standardization: `(x - offset) * scale` along the last axis.
+pub(super) fn scaler(importer: &mut Importer, node: Node) -> Result<(), ModelError> {
+    node.check_attributes(&["offset", "scale"])?;
+    node.check_operands(1)?;
+    let value = importer.value(node, 0)?;
+    let Some(&features) = value.shape.last() else {
+        return Err(node.shape_error(&value.shape, "at least one axis"));
+    };
+    let list = |name: &str| {
+        let list = node.floats(name)?.ok_or_else(|| node.attribute_error(name, "missing", "numbers"))?;
+        let fits = (list.len() == 1 || list.len() == features) && list.iter().all(|x| x.is_finite());
+        let error =
+            || node.attribute_error(name, format!("{list:?}"), format!("1 or {features} finite numbers"));
+        if fits { Ok((0..features).map(|i| list[i % list.len()]).collect::<Vec<_>>()) } else { Err(error()) }
+    };
+    let (offset, scale) = (list("offset")?, list("scale")?);
+    let products = scale.iter().zip(&offset).map(|(&s, &o)| (-f64::from(s) * f64::from(o)) as f32);
+    let mut shape = vec![1; value.shape.len()];
+    shape[value.shape.len() - 1] = features;
+    let constant = |entries: Vec<f32>| Constant {
+        name: String::new(),
+        shape: shape.clone(),
+        entries: Entries::Float(entries),
+    };
+    let bias: Vec<f32> = products.collect();
+    let named = constant(bias.clone());
+    named.floats()?;
+    // The engine does not know the operator.
+    let [scale_name, bias_name] =
+        [importer.helper_constant(node, constant(scale.clone()))?, importer.helper_constant(node, named)?];
+    let part = format!("{bias_name}/part");
+    let step = |operator: &str, inputs: [&str; 2], output: &str| NodeProto {
+        op_type: operator.to_owned(),
+        name: output.to_owned(),
+        input: inputs.map(str::to_owned).to_vec(),
+        output: vec![output.to_owned()],
+        ..NodeProto::default()
+    };
+    let (operand, output) = (node.needed(0)?, node.output()?);
+    importer
+        .rewrite(vec![step("Mul", [operand, &scale_name], &part), step("Add", [&part, &bias_name], output)]);
+    let op = FloatOp::Affine { shape, weight: Some(scale), bias: Some(bias) };
     importer.output(node, op, vec![value.id], value.shape)
 }
 

@@ -64,12 +64,14 @@ impl<'a> Importer<'a> {
 
     /// Imports a node.
     pub(super) fn node(&mut self, node: Node) -> Result<Outcome, ModelError> {
-        let operator = OPERATORS.iter().find(|operator| operator.name == node.proto.op_type);
-        if !node.is_standard() {
-            return Err(node.unsupported("operators of other domains are not read"));
-        }
-        let Some(operator) = operator else {
-            return Err(node.unsupported(advice(&node.proto.op_type)));
+        let name = node.operator();
+        let Some(operator) = OPERATORS.iter().find(|operator| operator.name == name) else {
+            let reason = if node.is_standard() {
+                advice(&name)
+            } else {
+                "operators of its domain are not read".to_owned()
+            };
+            return Err(node.unsupported(reason));
         };
         node.output()?;
         let mut constant = true;

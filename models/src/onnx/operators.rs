@@ -17,7 +17,7 @@ pub(super) type Layering = fn(&mut Importer, Node) -> Result<(), ModelError>;
 /// An operator that the importer reads.
 #[derive(Debug, Clone, Copy)]
 pub struct Operator {
-    /// Its type in a file.
+    /// Its type in a file, with the domain unless that is ONNX's own.
     pub name: &'static str,
     /// The limits within which it is read.
     pub limits: &'static str,
@@ -177,4 +177,5 @@ pub static OPERATORS: &[Operator] = &[
     Operator::both("Unsqueeze", "constant axes", shape::fold_unsqueeze, shape::unsqueeze),
     Operator::values("Upsample", "mode = nearest, by whole factors up or down", resize::upsample),
     Operator::constants("Where", "of constants", folding::choose),
+    Operator::values("ai.onnx.ml.Scaler", "anywhere", elementwise::scaler),
 ];

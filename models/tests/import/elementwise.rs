@@ -285,3 +285,24 @@ fn large_arguments_stay_within_the_engine() {
     let float = import(&bytes(&model(&[4], &[node("Sigmoid x -> y", &[])], &[]))).unwrap();
     compare(&float, &[-20.0, 20.0, 0.0, 5.0]);
 }
+
+#[test]
+fn standardization_of_scikit_learn_is_affine() {
+    let list = |name: &str, values: &[f32]| AttributeProto {
+        floats: values.to_vec(),
+        r#type: 6,
+        ..float(name, 0.0)
+    };
+    let scaler = |offset: &[f32], scale: &[f32]| {
+        let mut scaler = node("Scaler x -> s", &[list("offset", offset), list("scale", scale)]);
+        scaler.domain = "ai.onnx.ml".into();
+        model(&[2, 3], &[scaler, node("MatMul s w -> y", &[])], &[random("w", &[3, 4])])
+    };
+    assert_eq!(kinds(&check(&scaler(&[0.5, -1.0, 2.0], &[1.0, 2.0, 0.25]))), ["Affine", "Gemm"]);
+    assert_eq!(kinds(&check(&scaler(&[0.5], &[3.0]))), ["Affine", "Gemm"]);
+    let error = import(&bytes(&scaler(&[0.5, 1.0], &[3.0]))).unwrap_err().to_string();
+    assert!(
+        error.contains("attribute offset of ai.onnx.ml.Scaler is [0.5, 1.0], expected 1 or 3"),
+        "{error}"
+    );
+}
