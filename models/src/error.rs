@@ -239,6 +239,22 @@ pub enum ModelError {
         /// Largest value allowed.
         hi: i64,
     },
+    /// A layer cannot be quantized.
+    #[error("layer {layer} cannot be quantized: {reason}")]
+    Quantize {
+        /// The layer's name.
+        layer: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A quantized layer is outside the limits of the proof system.
+    #[error("layer {layer} is outside the limits of the proof system: {error}")]
+    QuantizedLayer {
+        /// The layer's name.
+        layer: String,
+        /// What does not fit.
+        error: CircuitError,
+    },
     /// The quantized layer list is outside the limits of the proof system.
     #[error("the quantized model is outside the limits of the proof system: {0}")]
     Circuit(#[from] CircuitError),

@@ -3,6 +3,7 @@
 use crate::error::ModelError;
 use crate::scale::scale_to_f64;
 use provenn_circuits::LayerList;
+use provenn_circuits::layers::Operand;
 use provenn_circuits::model::{Head, Range, ValueSpec};
 
 /// Runs the quantized model and gives its output.
@@ -68,16 +69,19 @@ impl<'a> Executor<'a> {
     pub fn run_traced(&self, input: &[i64]) -> Result<Vec<Vec<i64>>, ModelError> {
         check(|| "the input".to_owned(), self.values[0].len(), self.values[0].range, input)?;
         let mut outputs: Vec<Vec<i64>> = Vec::with_capacity(self.layers.nodes.len());
-        for (node, parameters) in self.layers.nodes.iter().zip(&self.parameters) {
-            let operands: Vec<&[i64]> = node
+        for (index, (node, parameters)) in self.layers.nodes.iter().zip(&self.parameters).enumerate() {
+            let operands: Vec<Operand> = node
                 .inputs
                 .iter()
-                .map(|&value| match value {
-                    0 => input,
-                    value => outputs[value as usize - 1].as_slice(),
+                .map(|&value| Operand {
+                    spec: &self.values[value as usize],
+                    values: match value {
+                        0 => input,
+                        value => outputs[value as usize - 1].as_slice(),
+                    },
                 })
                 .collect();
-            outputs.push(node.layer.evaluate(&operands, parameters));
+            outputs.push(node.layer.evaluate(&operands, &self.values[index + 1], parameters));
         }
         Ok(outputs)
     }

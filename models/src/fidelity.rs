@@ -4,8 +4,7 @@ use crate::data::Dataset;
 use crate::error::ModelError;
 use crate::executor::{Executor, argmax, dequantize_output, quantize_input};
 use crate::float::FloatModel;
-use crate::quantize::QuantizedModel;
-use provenn_circuits::layers::Layer;
+use crate::quantize::{QuantizedModel, output};
 use provenn_circuits::model::Range;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -31,7 +30,7 @@ pub struct Fidelity {
     /// Share of requantized activations that sit at the end of their range: the upper one, or the lower one
     /// of a signed range.
     pub saturated: f64,
-    /// Drift of each layer, in order.
+    /// Drift of each integer layer whose output the float model shows, in order.
     pub layers: Vec<LayerDrift>,
 }
 
@@ -108,13 +107,12 @@ pub fn measure(
     let total = |part: fn(&Sample) -> usize| samples.iter().map(part).sum::<usize>();
     let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
     let output = samples.iter().map(|s| s.output).fold(Errors::default(), Errors::merge);
-    let layers = quantized
-        .layer_names
-        .iter()
+    let layers = compared(quantized)
         .enumerate()
-        .map(|(layer, name)| {
-            let errors = samples.iter().map(|s| s.layers[layer]).fold(Errors::default(), Errors::merge);
-            LayerDrift { name: name.clone(), mean_abs_error: errors.mean(), max_abs_error: errors.max }
+        .map(|(index, (node, _))| {
+            let errors = samples.iter().map(|s| s.layers[index]).fold(Errors::default(), Errors::merge);
+            let name = quantized.layer_names[node].clone();
+            LayerDrift { name, mean_abs_error: errors.mean(), max_abs_error: errors.max }
         })
         .collect();
     let labels = data.labels.as_ref().filter(|_| samples.iter().all(|s| s.rows == 1));
@@ -148,16 +146,24 @@ fn sample(
     let floats = float.activations(index, input)?;
     let integers = executor.run_traced(&quantize_input(&quantized.layers, input)?)?;
     let mut result = Sample::default();
-    for (layer, (float, integer)) in floats.iter().zip(&integers).enumerate() {
-        let scales = quantized.scales[layer].iter().cycle();
-        let pairs = float.iter().zip(integer).zip(scales).map(|((&x, &q), s)| (f64::from(x), q as f64 * s));
-        result.layers.push(Errors::of(pairs));
-        if let Some(Range { lo, hi }) = requantized_range(&quantized.layers.nodes[layer].layer) {
-            result.requantized += integer.len();
-            result.saturated += integer.iter().filter(|&&q| q == hi || (lo < 0 && q == lo)).count();
+    for (node, source) in compared(quantized) {
+        let (Some(floats), integers, scales) = (&floats[source], &integers[node], &quantized.scales[node])
+        else {
+            // What one sample shows, all show.
+            result.layers.push(Errors::default());
+            continue;
+        };
+        let pairs = floats.iter().zip(integers).enumerate();
+        result.layers.push(Errors::of(pairs.map(|(e, (&x, &q))| (f64::from(x), q as f64 * scales.at(e)))));
+    }
+    for (node, integers) in quantized.layers.nodes.iter().zip(&integers) {
+        if let Some(Range { lo, hi }) = node.layer.requantize().map(|requantize| requantize.output) {
+            result.requantized += integers.len();
+            result.saturated += integers.iter().filter(|&&q| q == hi || (lo < 0 && q == lo)).count();
         }
     }
-    if let (Some(float), Some(integer)) = (floats.last(), integers.last()) {
+    let float = output(floats)?;
+    if let Some(integer) = integers.last() {
         let real = dequantize_output(&quantized.layers, integer);
         result.output = Errors::of(float.iter().zip(real).map(|(&x, y)| (f64::from(x), y)));
         for (float, integer) in float.chunks(columns).zip(integer.chunks(columns)) {
@@ -170,10 +176,7 @@ fn sample(
     Ok(result)
 }
 
-fn requantized_range(layer: &Layer) -> Option<Range> {
-    match layer {
-        Layer::Gemm(gemm) => gemm.requantize.map(|requantize| requantize.output),
-        Layer::Activation(activation) => Some(activation.requantize.output),
-        Layer::Reshape(_) => None,
-    }
+/// The nodes that have a layer of the float model to be compared with, and that layer.
+fn compared(quantized: &QuantizedModel) -> impl Iterator<Item = (usize, usize)> {
+    quantized.sources.iter().enumerate().filter_map(|(node, source)| Some((node, (*source)?)))
 }

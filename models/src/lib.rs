@@ -15,6 +15,7 @@ pub mod float;
 pub mod onnx;
 pub mod quantize;
 pub mod scale;
+pub(crate) mod simplify;
 pub mod zoo;
 
 pub use data::Dataset;

@@ -1,11 +1,31 @@
-//! Real models: the bundled digits, and larger ones that lie beside a developer's checkout.
+//! Real models: the bundled ones, and larger ones that lie beside a developer's checkout.
 
 use provenn_models::fidelity::measure;
-use provenn_models::{Dataset, QuantizeOptions, import, quantize, zoo};
+use provenn_models::{Dataset, FloatModel, QuantizeOptions, import, quantize, zoo};
 use std::path::{Path, PathBuf};
 
 /// Accuracy that quantization may cost on held-out samples.
 const ALLOWED_LOSS: f64 = 0.005;
+
+/// Quantizes on `samples`, measures on `test`, and gives the accuracies of the float and of the integer model.
+fn accuracies(name: &str, float: &FloatModel, samples: &[Vec<f32>], test: &Dataset) -> (f64, f64) {
+    let quantized = quantize(float, samples, &QuantizeOptions::default()).unwrap();
+    quantized.layers.check_parameters(&quantized.parameters).unwrap();
+    let report = measure(float, &quantized, test).unwrap();
+    let layers: Vec<_> = quantized
+        .layers
+        .nodes
+        .iter()
+        .zip(&quantized.layer_names)
+        .map(|(node, name)| {
+            let requantize = node.layer.requantize().map(|r| (r.shift, r.domain, r.output.lo, r.output.hi));
+            format!("{} {name}: {requantize:?}", node.layer.kind())
+        })
+        .collect();
+    println!("{name}: kind, name, (shift, domain, lo, hi): {layers:#?}");
+    println!("{report:#?}");
+    (report.float_accuracy.unwrap(), report.integer_accuracy.unwrap())
+}
 
 #[test]
 fn bundled_digits_lose_no_accuracy() {
@@ -18,9 +38,7 @@ fn bundled_digits_lose_no_accuracy() {
         test.samples[0]
     );
     assert!(samples.samples.len() <= 200);
-    let quantized = quantize(&float, &samples.samples, &QuantizeOptions::default()).unwrap();
-    let report = measure(&float, &quantized, &test).unwrap();
-    let (float, integer) = (report.float_accuracy.unwrap(), report.integer_accuracy.unwrap());
+    let (float, integer) = accuracies(model.name, &float, &samples.samples, &test);
     assert!(float >= 0.95 && integer >= float - ALLOWED_LOSS, "float {float}, integer {integer}");
 }
 
@@ -40,18 +58,7 @@ fn check(name: &str) {
     let float = import(&std::fs::read(&path).unwrap()).unwrap();
     let test = Dataset::load(path.with_file_name(format!("{name}.test.npz")), float.input_len()).unwrap();
     let calibration = &test.samples[..test.samples.len().min(100)];
-    let quantized = quantize(&float, calibration, &QuantizeOptions::default()).unwrap();
-    let report = measure(&float, &quantized, &test).unwrap();
-    let gemms = quantized.layers.gemms().map(|(node, gemm)| {
-        let shift = gemm.requantize.map(|r| (r.shift, r.domain, r.output.hi));
-        (node, gemm.weight_bits, gemm.bias_bits, shift)
-    });
-    println!(
-        "{name}: node, weight bits, bias bits, (shift, domain, largest): {:?}",
-        gemms.collect::<Vec<_>>()
-    );
-    println!("{report:#?}");
-    let (float, integer) = (report.float_accuracy.unwrap(), report.integer_accuracy.unwrap());
+    let (float, integer) = accuracies(name, &float, calibration, &test);
     assert!(integer >= float - ALLOWED_LOSS, "float {float}, integer {integer}");
 }
 
@@ -71,8 +78,23 @@ fn suite_dense_4m_loses_no_accuracy() {
 }
 
 #[test]
-fn convolutions_are_refused_by_name() {
-    let Some(path) = suite("lenet5") else { return };
-    let error = import(&std::fs::read(path).unwrap()).unwrap_err().to_string();
-    assert!(error.starts_with("node /c1/Conv: operator Conv is not supported"), "{error}");
+fn suite_lenet5_loses_no_accuracy() {
+    check("lenet5");
+}
+
+#[test]
+fn suite_cnn_264k_loses_no_accuracy() {
+    check("cnn-264k");
+}
+
+/// Models of the zoo that do not travel with the program.
+#[test]
+fn zoo_models_lose_no_accuracy() {
+    for name in ["lenet5", "resnet-digits", "mobilenet-digits", "conv1d-timeseries"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("zoo").join(name);
+        let float = import(&std::fs::read(folder.join(format!("{name}.onnx"))).unwrap()).unwrap();
+        let data = |file: &str| Dataset::load(folder.join(file), float.input_len()).unwrap();
+        let (float, integer) = accuracies(name, &float, &data("samples.npz").samples, &data("test.npz"));
+        assert!(integer >= float - ALLOWED_LOSS, "{name}: float {float}, integer {integer}");
+    }
 }

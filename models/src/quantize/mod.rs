@@ -1,33 +1,63 @@
 //! Quantization: scales from calibration, integer weights, one public shift a layer.
 //!
-//! A value `v` of the float model is the integer `q` with `v ~ S * q`. The input and the output have one scale
-//! each, which are public. A hidden activation has one scale per channel, absorbed into the integer weights on
-//! both sides of it: `w_q = round(w * S_in * 2^s / S_out)`, `b_q = round(b * 2^s / S_out)`, so that of all scales
-//! only the shift `s` is public. A channel's scale is
+//! A value `v` of the float model is the integer `q` with `v ~ S * q`. The steps from the float graph to the
+//! integer one:
+//!
+//! 1. The graph is simplified (`crate::simplify`): constants go into the weights beside them.
+//! 2. The float model runs on the samples; the extent of every channel of every value is what it shows
+//!    (`calibrate`).
+//! 3. Every layer that computes sums or products becomes one integer layer together with the function that alone reads
+//!    it (`plan`): the accumulator is rounded once, to `activation_bits`, unsigned where it cannot be negative, else
+//!    signed and symmetric. Poolings, reshapes and arrangements keep their operands' scale.
+//! 4. The layers are built in order (`build`, `linear`).
+//!
+//! **Scales.** The input and the output have one scale each, which are public. A hidden value has one scale per channel where
+//! all that read it absorb the scales into weights of their own (convolutions and fully connected layers, also behind
+//! poolings and reshapes):
 //!
 //! ```text
 //! S_out = max(largest calibrated |v| of the channel, that of the layer / 8) / largest integer
 //! ```
 //!
-//! raised, where it must be, until weights and biases fit their bits without a shift. If the channels do not
-//! line up with the inputs of the next layer, all share the largest. `s` is the largest shift, 0 to 40, with
-//! which they fit. A model that ends in a fully connected layer gives the accumulator itself, whose scale is the
-//! smallest power of two with which they fit; one that ends in a rectifier gives `output_bits` with 25 % of
-//! headroom over the calibrated maximum.
+//! raised, where it must be, until weights, biases and worst case fit their bits without a shift. Elsewhere all channels
+//! share the largest, rounded to 24 bits. What is concatenated has one scale (`concat`). Sums, products and means take
+//! operands of any scale: their public coefficients have 20 bits with the sign, `round(c * S_in * 2^s / S_out)`. The shift `s`
+//! is the largest, 0 to 40, with which everything fits.
+//!
+//! **Functions.** Rectifiers and clamps are part of the saturation. Other curves are tables (`functions`).
+//!
+//! **Output.** A model that ends in sums or products gives the accumulator itself, whose scale is the smallest power of two
+//! with which weights fit; one that ends in a function gives `output_bits` with 25 % of headroom over the calibrated maximum.
+//!
+//! **Models that are quantized already** (`FloatOp::Quantize`) keep their own scales and integers, less the zero points, so
+//! that padding and zero are 0: only the rounding differs, half up of an integer quotient instead of half to even of a float.
+//! Weights then have 20 bits unless asked otherwise, so that the quotients agree with those of floats to about `2^-12`.
+//!
+//! **Extreme inputs.** The domain of every requantization is the worst case over all inputs in range for these very weights,
+//! not what calibration has seen. A layer whose worst case does not fit is refused by its name.
 //!
 //! All arithmetic is `f64` in a fixed order: the same model and samples give the same integers.
 
+mod build;
 mod calibrate;
-mod gemm;
+mod concat;
+mod functions;
+mod linear;
+mod plan;
+mod scales;
+#[cfg(test)]
+mod tests;
+
+pub use scales::Scales;
 
 use crate::error::ModelError;
 use crate::executor::{Executor, argmax, dequantize_output, quantize_input};
 use crate::float::{FloatLayer, FloatModel, FloatOp};
-use crate::scale::{power_of_two, scale_from_f64, scale_to_f64};
-use calibrate::{Calibration, Extent};
-use gemm::RealGemm;
-use provenn_circuits::layers::{Activation, Function, Gemm, Layer, Requantize, Reshape};
-use provenn_circuits::model::{LayerList, Node, Range, Scale, TableBits};
+use crate::simplify::simplify;
+use build::build;
+use calibrate::Calibration;
+use plan::Graph;
+use provenn_circuits::model::{Head, LayerList};
 use provenn_circuits::system::choose_tables;
 use rayon::prelude::*;
 
@@ -35,10 +65,10 @@ use rayon::prelude::*;
 const WEIGHT_BITS: [u8; 5] = [8, 10, 12, 14, 16];
 /// Calibration samples that the automatic choice compares on, spread evenly.
 const SEARCH_SAMPLES: usize = 32;
-/// A quiet channel's scale is at least that of the layer's loudest divided by this.
-const CHANNEL_SPREAD: f64 = 8.0;
-/// Headroom of a requantized output over its calibrated maximum.
-const OUTPUT_HEADROOM: f64 = 1.25;
+/// Multiply-accumulate operations that the automatic choice spends on running candidates, unless four samples take more.
+const SEARCH_MACS: u64 = 1 << 34;
+/// Weight bits of a model that brings its own scales.
+const OWN_SCALES_WEIGHT_BITS: u8 = 20;
 
 /// Bits of the quantized model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +82,8 @@ pub struct QuantizeOptions {
     pub output_bits: u8,
     /// Bits of the weights with the sign, 2 to 16.
     ///
-    /// `None` takes the smallest of 8, 10, 12, 14 and 16 that loses nothing measurable on at most 32 of the
-    /// calibration samples: its top-1 agreement with the float model is not below that of any other, and its mean
+    /// `None` takes 20 for a model that brings its own scales, else the smallest of 8, 10, 12, 14 and 16 that loses nothing
+    /// measurable on at most 32 of the calibration samples (fewer if the model is large): its top-1 agreement with the float model is not below that of any other, and its mean
     /// absolute output error is at most 1.1 times that of 16 bits.
     pub weight_bits: Option<u8>,
 }
@@ -83,15 +113,28 @@ impl QuantizeOptions {
 /// A quantized model: the public layer list and the secret parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantizedModel {
-    /// The layers; node `i` reads the output of node `i - 1`.
+    /// The layers.
     pub layers: LayerList,
     /// Parameter tensors in the order of [`LayerList::parameters`].
     pub parameters: Vec<Vec<i64>>,
     /// Name of each node: that of the ONNX node it comes from.
     pub layer_names: Vec<String>,
-    /// Real value of one step of each node's output, secret for hidden layers: entry `e` has scale
-    /// `scales[node][e % scales[node].len()]`.
-    pub scales: Vec<Vec<f64>>,
+    /// Real value of one step of each node's output, secret for hidden layers.
+    pub scales: Vec<Scales>,
+    /// For each node the layer of [`FloatModel::layers`] whose output it approximates, if there is one.
+    pub sources: Vec<Option<usize>>,
+}
+
+/// Every layer's output on one sample, where the float model shows it.
+type Run<'a> = dyn Fn(usize, &[f32]) -> Result<Vec<Option<Vec<f32>>>, ModelError> + Sync + 'a;
+
+/// The float model, as quantization sees it.
+struct Floats<'a> {
+    input_shape: &'a [usize],
+    layers: &'a [FloatLayer],
+    head: Head,
+    /// Runs a sample, given with its number.
+    run: &'a Run<'a>,
 }
 
 /// Quantizes a model with the scales that the samples ask for.
@@ -104,34 +147,51 @@ pub fn quantize(
     samples: &[Vec<f32>],
     options: &QuantizeOptions,
 ) -> Result<QuantizedModel, ModelError> {
-    options.check()?;
-    let calibration = Calibration::new(model, samples)?;
-    let mut quantized = match options.weight_bits {
-        Some(bits) => with_weight_bits(model, &calibration, options, bits)?,
-        None => search(model, &calibration, samples, options)?,
-    };
+    let run = |index: usize, sample: &[f32]| model.activations(index, sample);
+    let floats =
+        Floats { input_shape: &model.input_shape, layers: &model.layers, head: model.head, run: &run };
+    let mut quantized = quantize_floats(&floats, samples, options)?;
     quantized.layers = choose_tables(&quantized.layers)?;
     Ok(quantized)
 }
 
-/// The automatic choice of weight bits: see [`QuantizeOptions::weight_bits`].
-fn search(
-    model: &FloatModel,
-    calibration: &Calibration,
+/// The quantized model, its tables not yet chosen.
+fn quantize_floats(
+    model: &Floats,
     samples: &[Vec<f32>],
     options: &QuantizeOptions,
 ) -> Result<QuantizedModel, ModelError> {
-    let count = samples.len().min(SEARCH_SAMPLES);
+    options.check()?;
+    let steps = simplify(model.input_shape, model.layers);
+    let calibration = Calibration::new(model, &steps, samples)?;
+    let graph = Graph::new(model.input_shape, &steps);
+    let own_scales = steps.iter().any(|step| matches!(step.op, FloatOp::Quantize { .. }));
+    let candidate = |bits: u8| build(model, &graph, &calibration, options, bits);
+    match options.weight_bits {
+        Some(bits) => candidate(bits),
+        None if own_scales => candidate(OWN_SCALES_WEIGHT_BITS),
+        None => search(model, samples, &candidate),
+    }
+}
+
+/// The automatic choice of weight bits: see [`QuantizeOptions::weight_bits`].
+fn search(
+    model: &Floats,
+    samples: &[Vec<f32>],
+    candidate: &dyn Fn(u8) -> Result<QuantizedModel, ModelError>,
+) -> Result<QuantizedModel, ModelError> {
+    let candidates = WEIGHT_BITS.iter().map(|&bits| candidate(bits)).collect::<Result<Vec<_>, _>>()?;
+    let macs = candidates[0].layers.macs()?.max(1) * WEIGHT_BITS.len() as u64;
+    let affordable = usize::try_from(SEARCH_MACS / macs).unwrap_or(SEARCH_SAMPLES).clamp(4, SEARCH_SAMPLES);
+    let count = samples.len().min(affordable);
     let chosen: Vec<usize> = (0..count).map(|i| i * samples.len() / count).collect();
     let floats = chosen
         .par_iter()
-        .map(|&index| Ok(model.activations(index, &samples[index])?.pop().unwrap_or_default()))
+        .map(|&index| output((model.run)(index, &samples[index])?))
         .collect::<Result<Vec<_>, ModelError>>()?;
     let mut tried = Vec::with_capacity(WEIGHT_BITS.len());
-    for bits in WEIGHT_BITS {
-        let candidate = with_weight_bits(model, calibration, options, bits)?;
-        let score = Score::new(&candidate, &chosen, samples, &floats)?;
-        tried.push((score, candidate));
+    for candidate in candidates {
+        tried.push((Score::new(&candidate, &chosen, samples, &floats)?, candidate));
     }
     let best_agreement = tried.iter().map(|(score, _)| score.agreement).max().unwrap_or(0);
     let widest_error = tried.last().map_or(0.0, |(score, _)| score.mean_error);
@@ -139,6 +199,12 @@ fn search(
     let good = |score: &Score| score.agreement == best_agreement && score.mean_error <= 1.1 * widest_error;
     let index = tried.iter().position(|(score, _)| good(score)).unwrap_or(last);
     Ok(tried.swap_remove(index).1)
+}
+
+/// The model's output among those of all layers.
+pub(crate) fn output(mut values: Vec<Option<Vec<f32>>>) -> Result<Vec<f32>, ModelError> {
+    let missing = || ModelError::Float { reason: "it does not show the model's output".to_owned() };
+    values.pop().flatten().ok_or_else(missing)
 }
 
 /// How close a candidate is to the float model.
@@ -175,197 +241,4 @@ impl Score {
             mean_error: each.iter().map(|(_, error)| error).sum::<f64>() / each.len().max(1) as f64,
         })
     }
-}
-
-/// What the layers after one ask of its output.
-#[derive(Debug, Clone, Copy)]
-struct Reader {
-    /// Inputs of the next fully connected layer; `None` if the output is the model's.
-    gemm_inputs: Option<usize>,
-    /// Whether a rectifier of its own layer comes before that.
-    rectified: bool,
-}
-
-impl Reader {
-    fn of(rest: &[FloatLayer]) -> Self {
-        let mut rectified = false;
-        for layer in rest {
-            match &layer.op {
-                FloatOp::Gemm { inputs, .. } => return Reader { gemm_inputs: Some(*inputs), rectified },
-                FloatOp::Relu => rectified = true,
-                FloatOp::Reshape => {}
-            }
-        }
-        Reader { gemm_inputs: None, rectified }
-    }
-}
-
-/// A value between layers while the chain is quantized.
-struct Value {
-    range: Range,
-    /// Entry `e` has scale `scales[e % scales.len()]`.
-    scales: Vec<f64>,
-}
-
-fn with_weight_bits(
-    model: &FloatModel,
-    calibration: &Calibration,
-    options: &QuantizeOptions,
-    weight_bits: u8,
-) -> Result<QuantizedModel, ModelError> {
-    let input_range = match calibration.input.lo >= 0.0 {
-        true => Range::unsigned(options.input_bits.into()),
-        false => symmetric(options.input_bits),
-    };
-    let input_scale = dyadic(calibration.input.magnitude() / input_range.hi as f64);
-    let mut value = Value { range: input_range, scales: vec![scale_to_f64(input_scale)] };
-    let mut quantized = QuantizedModel {
-        layers: LayerList {
-            input_shape: axes(&model.input_shape),
-            input_range,
-            input_scale,
-            nodes: Vec::with_capacity(model.layers.len()),
-            output_scale: input_scale,
-            head: model.head,
-            tables: TableBits { limb: 8, direct: 12 },
-        },
-        parameters: Vec::new(),
-        layer_names: model.layers.iter().map(|layer| layer.name.clone()).collect(),
-        scales: Vec::with_capacity(model.layers.len()),
-    };
-    for (index, layer) in model.layers.iter().enumerate() {
-        let quantized_layer = match &layer.op {
-            FloatOp::Gemm { inputs, outputs, weight, bias, relu } => {
-                let reader = Reader::of(&model.layers[index + 1..]);
-                let real = RealGemm {
-                    weight,
-                    bias: bias.as_deref(),
-                    input_scales: value.scales.iter().copied().cycle().take(*inputs).collect(),
-                    input_range: value.range,
-                    weight_bits,
-                };
-                let target = Target::of(&real, &calibration.layers[index], *relu, reader, options);
-                let integer = real.quantize(&target.scales, target.shift);
-                let mut gemm = Gemm {
-                    inputs: *inputs as u32,
-                    outputs: *outputs as u32,
-                    weight_bits,
-                    bias_bits: integer.bias_bits,
-                    requantize: None,
-                };
-                let shift = target.shift as u8;
-                let own: Vec<&[i64]> =
-                    [&integer.weight[..]].into_iter().chain(integer.bias.as_deref()).collect();
-                let domain = Requantize::domain_of(shift, gemm.worst_case(value.range, &own));
-                let requantize = target.requantize.map(|(function, output)| Requantize {
-                    shift,
-                    function,
-                    output,
-                    domain,
-                });
-                gemm.requantize = requantize;
-                quantized.parameters.push(integer.weight);
-                quantized.parameters.extend(integer.bias);
-                value = match requantize {
-                    Some(requantize) => Value { range: requantize.output, scales: target.scales },
-                    None => {
-                        let factor = power_of_two(-target.shift);
-                        let range = gemm.accumulator(value.range).unwrap_or(value.range);
-                        Value { range, scales: target.scales.iter().map(|s| s * factor).collect() }
-                    }
-                };
-                Layer::Gemm(gemm)
-            }
-            FloatOp::Relu => {
-                let output = Range::new(0, value.range.hi);
-                let domain = Requantize::domain_of(0, value.range);
-                value.range = output;
-                Layer::Activation(Activation {
-                    requantize: Requantize { shift: 0, function: Function::Relu, output, domain },
-                })
-            }
-            FloatOp::Reshape => Layer::Reshape(Reshape { shape: axes(&layer.shape) }),
-        };
-        quantized.layers.nodes.push(Node { layer: quantized_layer, inputs: vec![index as u32] });
-        quantized.scales.push(value.scales.clone());
-    }
-    // Every path above gives the output one scale.
-    quantized.layers.output_scale = dyadic(value.scales[0]);
-    quantized.layers.values()?;
-    Ok(quantized)
-}
-
-/// The output of a fully connected layer: accumulators have the scales `scales / 2^shift`.
-struct Target {
-    scales: Vec<f64>,
-    shift: i32,
-    /// `None` gives the accumulator itself.
-    requantize: Option<(Function, Range)>,
-}
-
-impl Target {
-    fn of(
-        real: &RealGemm,
-        channels: &[Extent],
-        relu: bool,
-        reader: Reader,
-        options: &QuantizeOptions,
-    ) -> Self {
-        let steps = real.row_steps();
-        let outputs = channels.len();
-        let last = reader.gemm_inputs.is_none();
-        if last && !relu && !reader.rectified {
-            let scale = power_of_two(real.accumulator_exponent(&steps));
-            return Target { scales: vec![scale; outputs], shift: 0, requantize: None };
-        }
-        let bits = if last { options.output_bits } else { options.activation_bits };
-        let (function, range) = match (relu, reader.rectified) {
-            (true, _) => (Function::Relu, Range::unsigned(bits.into())),
-            (false, true) => (Function::Identity, symmetric(bits + 1)),
-            (false, false) => (Function::Identity, symmetric(bits)),
-        };
-        let mut extents: Vec<f64> = channels
-            .iter()
-            .map(|channel| if relu { channel.hi.max(0.0) } else { channel.magnitude() })
-            .collect();
-        if extents.iter().all(|&extent| extent == 0.0) {
-            // Calibration has not seen this layer do anything: allow for all that it could do.
-            extents = real.row_bounds();
-        }
-        let loudest = extents.iter().copied().fold(0.0, f64::max);
-        if loudest == 0.0 {
-            extents.fill(1.0);
-        }
-        let headroom = if last { OUTPUT_HEADROOM } else { 1.0 };
-        let mut scales: Vec<f64> = extents
-            .iter()
-            .zip(&steps)
-            .enumerate()
-            .map(|(row, (&extent, &step))| {
-                let wanted = extent.max(loudest / CHANNEL_SPREAD) * headroom / range.hi as f64;
-                wanted.max(real.smallest_scale(row, step)).max(f64::MIN_POSITIVE)
-            })
-            .collect();
-        let aligned = reader.gemm_inputs.is_some_and(|inputs| inputs.is_multiple_of(outputs));
-        if !aligned {
-            let shared = scales.iter().copied().fold(0.0, f64::max);
-            scales.fill(if last { scale_to_f64(dyadic(shared)) } else { shared });
-        }
-        Target { shift: real.shift(&steps, &scales), scales, requantize: Some((function, range)) }
-    }
-}
-
-/// Signed range of `bits` bits without its most negative value.
-fn symmetric(bits: u8) -> Range {
-    let hi = Range::signed(bits.into()).hi;
-    Range::new(-hi, hi)
-}
-
-/// The dyadic scale nearest to `value`; 1 if it is 0, as for a constant zero.
-fn dyadic(value: f64) -> Scale {
-    scale_from_f64(value).unwrap_or(Scale { mantissa: 1, exponent: 0 })
-}
-
-fn axes(shape: &[usize]) -> Vec<u32> {
-    shape.iter().map(|&d| d as u32).collect()
 }
