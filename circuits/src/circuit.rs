@@ -567,8 +567,8 @@ impl View {
     }
 }
 
-/// Restricts `t` in `[lo, hi)` to those with `0 <= at + stride * t < extent`.
-fn clip((lo, hi): (i64, i64), at: i64, stride: i64, extent: i64) -> (i64, i64) {
+/// Restricts `t` in `[lo, hi)` to those with `0 <= at + stride * t < extent`; may end before it starts.
+pub(crate) fn clip((lo, hi): (i64, i64), at: i64, stride: i64, extent: i64) -> (i64, i64) {
     match stride.cmp(&0) {
         std::cmp::Ordering::Greater => {
             let first = (-at).div_euclid(stride) + i64::from((-at).rem_euclid(stride) != 0);

@@ -172,6 +172,9 @@ impl ValueSpec {
 
 /// Most values, and most parameters, of a model.
 pub const MAX_ENTRIES: usize = 1 << 27;
+/// Most operands of all layers together, steps of max-pools and boxes of average pools included: lowering takes time and
+/// memory in proportion to it.
+pub const MAX_PARTS: i64 = 1 << 14;
 /// Most nodes of a model.
 pub const MAX_NODES: usize = 4096;
 /// Most axes of a tensor.
@@ -201,6 +204,7 @@ impl LayerList {
         let shape: Vec<usize> = self.input_shape.iter().map(|&d| d as usize).collect();
         check_shape(None, &shape)?;
         let mut values = vec![ValueSpec { shape, range: self.input_range }];
+        let mut parts = 0u64;
         for (index, node) in self.nodes.iter().enumerate() {
             let inputs = node
                 .inputs
@@ -215,6 +219,8 @@ impl LayerList {
                 .collect::<Result<Vec<_>, _>>()?;
             let output = node.layer.output(index, &inputs)?;
             check_shape(Some(index), &output.shape)?;
+            parts = parts.saturating_add(node.layer.parts(&inputs, &output));
+            limit("number of operands and pooling steps of all layers", parts as i64, 0, MAX_PARTS)?;
             values.push(output);
         }
         let parameters: usize =

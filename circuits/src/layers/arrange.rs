@@ -1,7 +1,7 @@
 //! Arrangements: transposition, slice, concatenation, constant padding, expansion, nearest upsampling, insertion of zeros.
 
 use super::{Kind, MAX_OPERANDS, Operand, extents};
-use crate::circuit::{AxisMap, Expr, View};
+use crate::circuit::{AxisMap, Expr, View, clip};
 use crate::error::CircuitError;
 use crate::lower::{Builder, Value};
 use crate::model::{MAX_AXES, Range, ValueSpec};
@@ -78,15 +78,8 @@ impl Arrange {
                 }
                 continue;
             };
-            let (lo, hi) = &mut covered[axis as usize];
-            let inside =
-                |q: i64| (0..extent).contains(&(i64::from(source.offset) + i64::from(source.stride) * q));
-            while lo < hi && !inside(*lo) {
-                *lo += 1;
-            }
-            while lo < hi && !inside(*hi - 1) {
-                *hi -= 1;
-            }
+            let range = &mut covered[axis as usize];
+            *range = clip(*range, source.offset.into(), source.stride.into(), extent);
         }
         covered
     }

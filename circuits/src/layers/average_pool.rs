@@ -99,7 +99,7 @@ impl AveragePool {
         let reads: u64 = (0..spatial.len())
             .map(|axis| (spatial[axis] as u64).saturating_mul(self.window.kernel[axis].into()))
             .fold(0, u64::saturating_add);
-        limit("window positions along the axes of an average", reads.min(1 << 24) as i64, 1, 1 << 22)?;
+        limit("window positions along the axes of an average", reads.min(1 << 24) as i64, 1, 1 << 14)?;
         limit("window positions of an average", self.window.positions().min(1 << 24) as i64, 1, 1 << 22)?;
         Ok(spatial)
     }
@@ -122,6 +122,10 @@ impl Kind for AveragePool {
         let accumulator = self.accumulator(inputs[0], &spatial);
         let range = public_output_range(node, accumulator, self.requantize.as_ref())?;
         Ok(ValueSpec { shape: [&inputs[0].shape[..2], &spatial].concat(), range })
+    }
+
+    fn parts(&self, inputs: &[&ValueSpec], output: &ValueSpec) -> u64 {
+        self.regions(&inputs[0].shape[2..], &output.shape[2..]).len() as u64
     }
 
     fn requantize(&self) -> Option<&Requantize> {

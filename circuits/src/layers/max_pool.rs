@@ -39,6 +39,10 @@ impl Kind for MaxPool {
         Ok(ValueSpec { shape, range: inputs[0].range })
     }
 
+    fn parts(&self, _inputs: &[&ValueSpec], _output: &ValueSpec) -> u64 {
+        self.window.kernel.iter().map(|&k| u64::from(k)).sum()
+    }
+
     fn worst_case(&self, inputs: &[&ValueSpec], _parameters: &[&[i64]]) -> Option<Range> {
         Some(inputs[0].range)
     }

@@ -103,6 +103,11 @@ pub(crate) trait Kind {
     /// shapes have passed [`Kind::output`].
     fn worst_case(&self, inputs: &[&ValueSpec], parameters: &[&[i64]]) -> Option<Range>;
 
+    /// How many constraints the layer becomes, but for a constant factor.
+    fn parts(&self, inputs: &[&ValueSpec], _output: &ValueSpec) -> u64 {
+        inputs.len() as u64
+    }
+
     /// Multiply-accumulate operations.
     fn macs(&self, _inputs: &[&ValueSpec], _output: &ValueSpec) -> u64 {
         0
@@ -195,6 +200,11 @@ impl Layer {
         let Some(requantize) = self.requantize() else { return Ok(()) };
         let worst = self.worst_case(inputs, parameters).ok_or_else(|| wraps(node))?;
         requantize.check_domain(node, Requantize::domain_of(requantize.shift, worst))
+    }
+
+    /// How many constraints the layer becomes, but for a constant factor.
+    pub(crate) fn parts(&self, inputs: &[&ValueSpec], output: &ValueSpec) -> u64 {
+        self.as_kind().parts(inputs, output)
     }
 
     /// Multiply-accumulate operations of the layer.

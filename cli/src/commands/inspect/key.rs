@@ -93,7 +93,8 @@ pub(super) fn describe(
 }
 
 fn layer_table(layers: &LayerList, values: &[ValueSpec], notes: Option<&Notes>) -> String {
-    let heads = ["", "layer", "kind", "reads", "weights", "bits", "shift", "function", "domain", "output", "range"];
+    let heads =
+        ["", "layer", "kind", "reads", "weights", "bits", "shift", "function", "domain", "output", "range"];
     let mut rows = vec![heads.map(str::to_string).to_vec()];
     let parameters = layers.parameters();
     for (index, node) in layers.nodes.iter().enumerate() {
