@@ -8,6 +8,8 @@ use super::window;
 use crate::error::ModelError;
 use crate::float::FloatOp;
 use provenn_circuits::layers::Window;
+use tract_onnx::pb::attribute_proto::AttributeType;
+use tract_onnx::pb::{AttributeProto, NodeProto};
 
 /// What `Conv` and `ConvTranspose` have in common.
 struct Kernel {
@@ -88,6 +90,9 @@ pub(super) fn conv_transpose(importer: &mut Importer, node: Node) -> Result<(), 
     let value = importer.value(node, 0)?;
     let kernel = kernel(importer, node, &value, |shape, groups| [shape[1].saturating_mul(groups), shape[0]])?;
     let plan = Transposed::read(node, window::spatial(node, &value.shape)?, kernel.lengths())?;
+    if node.ints("output_shape")?.is_some() {
+        importer.rewrite(vec![plan.padded(node)]);
+    }
     let spread = spread(importer, node, value, &plan)?;
     let outputs = kernel.shape[1] * kernel.groups;
     let shape = [&[spread.shape[0], outputs], &plan.output[..]].concat();
@@ -157,6 +162,29 @@ impl Transposed {
             })
             .collect();
         Ok(Transposed { kernel: kernel.to_vec(), strides, dilations, pads, output })
+    }
+
+    /// The node with padding in place of a shape, which the engine does not read.
+    fn padded(&self, node: Node) -> NodeProto {
+        let axes = || self.pads.iter().enumerate();
+        let reach = |axis: usize| (self.kernel[axis] as i64 - 1) * self.dilations[axis];
+        let begin = axes().map(|(axis, pad)| reach(axis) - pad[0]);
+        // Padding that is missing at the end is what the operator calls output padding.
+        let ends: Vec<i64> =
+            axes().map(|(axis, pad)| reach(axis) - pad[1] - (self.strides[axis] - 1)).collect();
+        let attribute = |name: &str, ints: Vec<i64>| AttributeProto {
+            name: name.to_owned(),
+            r#type: AttributeType::Ints as i32,
+            ints,
+            ..AttributeProto::default()
+        };
+        let mut proto = node.proto.clone();
+        let replaced = ["auto_pad", "output_padding", "output_shape", "pads"];
+        proto.attribute.retain(|attribute| !replaced.contains(&attribute.name.as_str()));
+        let pads = begin.chain(ends.iter().map(|&end| end.max(0))).collect();
+        proto.attribute.push(attribute("pads", pads));
+        proto.attribute.push(attribute("output_padding", ends.iter().map(|&end| (-end).max(0)).collect()));
+        proto
     }
 
     fn window(&self) -> Window {

@@ -298,7 +298,22 @@ fn permutation(node: Node, rank: usize) -> Result<Vec<usize>, ModelError> {
 
 /// `Slice` of a value.
 pub(super) fn slice(importer: &mut Importer, node: Node) -> Result<(), ModelError> {
-    move_value(importer, node, plan_slice)
+    move_value(importer, node, plan_slice)?;
+    let output = node.output()?;
+    let Known::Value(value) = importer.known(node, 0)? else { return Ok(()) };
+    let placement = plan_slice(node, &value.shape, &|index| importer.optional_constant(node, index))?;
+    let reversed = |source: &Source| source.stride < 0;
+    if placement.pieces[0].iter().any(reversed) {
+        // The engine does not clamp the ends of a slice that goes backwards.
+        let places = |axis: usize| {
+            let Source { offset, stride, .. } = placement.pieces[0][axis];
+            (0..placement.shape[axis] as i64).map(|place| (offset + stride * place) as usize).collect()
+        };
+        let reads: Vec<_> = (0..placement.shape.len()).map(|axis| (axis, places(axis))).collect();
+        let nodes = importer.gathers(node, output, &reads)?;
+        importer.rewrite(nodes);
+    }
+    Ok(())
 }
 
 /// `Slice` of a constant.

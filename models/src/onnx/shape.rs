@@ -6,6 +6,7 @@ use super::importer::{Importer, Known};
 use super::node::Node;
 use crate::error::ModelError;
 use std::rc::Rc;
+use tract_onnx::pb::NodeProto;
 
 /// The constants among a node's operands.
 type Constants<'a> = &'a dyn Fn(usize) -> Result<Option<Rc<Constant>>, ModelError>;
@@ -21,6 +22,15 @@ fn of_value(importer: &mut Importer, node: Node, rule: Rule) -> Result<(), Model
     let value = importer.value(node, 0)?;
     let shape = rule(node, &shape, &|index| importer.optional_constant(node, index))?;
     let output = node.output()?;
+    // The engine counts the axes of a Squeeze otherwise; a shape leaves nothing to count.
+    let asked = Constant::of_integers("", shape.iter().map(|&length| length as i64).collect());
+    let asked = importer.helper_constant(node, asked)?;
+    importer.rewrite(vec![NodeProto {
+        op_type: "Reshape".to_owned(),
+        input: vec![node.needed(0)?.to_owned(), asked],
+        output: vec![output.to_owned()],
+        ..NodeProto::default()
+    }]);
     let value = importer.reshaped(node, value, shape, Some(output))?;
     importer.give_value(output, value);
     Ok(())
