@@ -12,7 +12,7 @@ use crate::float::FloatOp;
 const MAX_LOSS: f64 = 4.0;
 
 /// The scales that concatenations ask for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Classes {
     /// For each value, the scale that its requantization should have.
     pub(super) target: Vec<Option<f64>>,

@@ -9,7 +9,7 @@
 //! 3. Every layer that computes sums or products becomes one integer layer together with the function that alone reads
 //!    it (`plan`): the accumulator is rounded once, to `activation_bits`, unsigned where it cannot be negative, else
 //!    signed and symmetric. Poolings, reshapes and arrangements keep their operands' scale.
-//! 4. The layers are built in order (`build`, `linear`).
+//! 4. The layers are built in order (`build`, `target`, `layer`, `linear`).
 //!
 //! **Scales.** The input and the output have one scale each, which are public. A hidden value has one scale per channel where
 //! all that read it absorb the scales into weights of their own (convolutions and fully connected layers, also behind
@@ -21,8 +21,8 @@
 //!
 //! raised, where it must be, until weights, biases and worst case fit their bits without a shift. Elsewhere all channels
 //! share the largest, rounded to 24 bits. What is concatenated has one scale (`concat`). Sums, products and means take
-//! operands of any scale: their public coefficients have 20 bits with the sign, `round(c * S_in * 2^s / S_out)`. The shift `s`
-//! is the largest, 0 to 40, with which everything fits.
+//! operands of any scale: their public coefficients `round(c * S_in * 2^s / S_out)` have four bits more than the operands, so
+//! that what they lose is less than a tenth of a step. The shift `s` is the largest, 0 to 40, with which everything fits.
 //!
 //! **Functions.** Rectifiers and clamps are part of the saturation. Other curves are tables (`functions`).
 //!
@@ -31,7 +31,8 @@
 //!
 //! **Models that are quantized already** (`FloatOp::Quantize`) keep their own scales and integers, less the zero points, so
 //! that padding and zero are 0: only the rounding differs, half up of an integer quotient instead of half to even of a float.
-//! Weights then have 20 bits unless asked otherwise, so that the quotients agree with those of floats to about `2^-12`.
+//! Weights, unless asked otherwise, and coefficients then have 24 bits with the sign, so that quotients agree with those of floats
+//! to about `2^-14`.
 //!
 //! **Extreme inputs.** The domain of every requantization is the worst case over all inputs in range for these very weights,
 //! not what calibration has seen. A layer whose worst case does not fit is refused by its name.
@@ -42,9 +43,11 @@ mod build;
 mod calibrate;
 mod concat;
 mod functions;
+mod layer;
 mod linear;
 mod plan;
 mod scales;
+mod target;
 #[cfg(test)]
 mod tests;
 
@@ -52,7 +55,7 @@ pub use scales::Scales;
 
 use crate::error::ModelError;
 use crate::executor::{Executor, argmax, dequantize_output, quantize_input};
-use crate::float::{FloatLayer, FloatModel, FloatOp};
+use crate::float::{FloatLayer, FloatModel};
 use crate::simplify::simplify;
 use build::build;
 use calibrate::Calibration;
@@ -68,7 +71,7 @@ const SEARCH_SAMPLES: usize = 32;
 /// Multiply-accumulate operations that the automatic choice spends on running candidates, unless four samples take more.
 const SEARCH_MACS: u64 = 1 << 34;
 /// Weight bits of a model that brings its own scales.
-const OWN_SCALES_WEIGHT_BITS: u8 = 20;
+const OWN_SCALES_WEIGHT_BITS: u8 = 24;
 
 /// Bits of the quantized model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +85,7 @@ pub struct QuantizeOptions {
     pub output_bits: u8,
     /// Bits of the weights with the sign, 2 to 16.
     ///
-    /// `None` takes 20 for a model that brings its own scales, else the smallest of 8, 10, 12, 14 and 16 that loses nothing
+    /// `None` takes 24 for a model that brings its own scales, else the smallest of 8, 10, 12, 14 and 16 that loses nothing
     /// measurable on at most 32 of the calibration samples (fewer if the model is large): its top-1 agreement with the float model is not below that of any other, and its mean
     /// absolute output error is at most 1.1 times that of 16 bits.
     pub weight_bits: Option<u8>,
@@ -165,11 +168,10 @@ fn quantize_floats(
     let steps = simplify(model.input_shape, model.layers);
     let calibration = Calibration::new(model, &steps, samples)?;
     let graph = Graph::new(model.input_shape, &steps);
-    let own_scales = steps.iter().any(|step| matches!(step.op, FloatOp::Quantize { .. }));
     let candidate = |bits: u8| build(model, &graph, &calibration, options, bits);
     match options.weight_bits {
         Some(bits) => candidate(bits),
-        None if own_scales => candidate(OWN_SCALES_WEIGHT_BITS),
+        None if graph.has_own_scales() => candidate(OWN_SCALES_WEIGHT_BITS),
         None => search(model, samples, &candidate),
     }
 }
@@ -199,6 +201,10 @@ fn search(
     let good = |score: &Score| score.agreement == best_agreement && score.mean_error <= 1.1 * widest_error;
     let index = tried.iter().position(|(score, _)| good(score)).unwrap_or(last);
     Ok(tried.swap_remove(index).1)
+}
+
+fn refused(layer: &str, reason: String) -> ModelError {
+    ModelError::Quantize { layer: layer.to_owned(), reason }
 }
 
 /// The model's output among those of all layers.

@@ -85,6 +85,11 @@ impl<'a> Graph<'a> {
         block
     }
 
+    /// Name of a block: that of its core.
+    pub(super) fn name(&self, block: &Block) -> &'a str {
+        &self.steps[block.core].name
+    }
+
     pub(super) fn shape(&self, value: usize) -> &[usize] {
         value.checked_sub(1).map_or(self.input_shape, |step| &self.steps[step].shape)
     }
@@ -92,6 +97,11 @@ impl<'a> Graph<'a> {
     /// The model's output.
     fn output(&self) -> usize {
         self.steps.len()
+    }
+
+    /// Whether the model brings its own scales.
+    pub(super) fn has_own_scales(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.op, FloatOp::Quantize { .. }))
     }
 
     /// The steps that read a value.
