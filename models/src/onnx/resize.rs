@@ -187,7 +187,8 @@ fn regular(places: &[usize], input: usize) -> Option<(i64, i64, usize)> {
         let offset = *places.first()? as i64;
         let stride = places.get(period).map_or(1, |&place| place as i64 - offset);
         let fits = |(o, &place): (usize, &usize)| place as i64 == offset + stride * (o / period) as i64;
-        places.iter().enumerate().all(fits).then_some((offset, stride, period))
+        // All from one place is a long period, not a stride of 0.
+        (stride != 0 && places.iter().enumerate().all(fits)).then_some((offset, stride, period))
     };
     let factor = places.len() / input.max(1);
     let whole = factor > 1 && places.len().is_multiple_of(factor);
