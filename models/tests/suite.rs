@@ -1,16 +1,36 @@
 //! Real models: the bundled ones, and larger ones that lie beside a developer's checkout.
 
+use provenn_models::executor::Executor;
 use provenn_models::fidelity::measure;
-use provenn_models::{Dataset, FloatModel, QuantizeOptions, import, quantize, zoo};
+use provenn_models::{Dataset, FloatModel, QuantizeOptions, QuantizedModel, import, quantize, zoo};
 use std::path::{Path, PathBuf};
 
 /// Accuracy that quantization may cost on held-out samples.
 const ALLOWED_LOSS: f64 = 0.005;
 
+/// Inputs at the ends of their range keep every value in its range.
+fn check_extremes(model: &QuantizedModel) {
+    let values = model.layers.values().unwrap();
+    let executor = Executor::new(&model.layers, &model.parameters).unwrap();
+    let ends = [model.layers.input_range.lo, model.layers.input_range.hi];
+    let input = |kind: usize| {
+        let end =
+            |index: usize| if kind < 2 { kind } else { index.wrapping_mul(0x9e37_79b9) >> (10 + kind) & 1 };
+        (0..values[0].len()).map(|index| ends[end(index)]).collect::<Vec<_>>()
+    };
+    for kind in 0..4 {
+        let outputs = executor.run_traced(&input(kind)).unwrap();
+        for (output, spec) in outputs.iter().zip(&values[1..]) {
+            assert!(output.iter().all(|&value| spec.range.contains(value)));
+        }
+    }
+}
+
 /// Quantizes on `samples`, measures on `test`, and gives the accuracies of the float and of the integer model.
 fn accuracies(name: &str, float: &FloatModel, samples: &[Vec<f32>], test: &Dataset) -> (f64, f64) {
     let quantized = quantize(float, samples, &QuantizeOptions::default()).unwrap();
     quantized.layers.check_parameters(&quantized.parameters).unwrap();
+    check_extremes(&quantized);
     let report = measure(float, &quantized, test).unwrap();
     let layers: Vec<_> = quantized
         .layers
