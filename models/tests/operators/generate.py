@@ -215,6 +215,7 @@ def movements():
             options = {"mode": "nearest", "coordinate_transformation_mode": mode, "nearest_mode": nearest}
             case(f"resize-down-{mode}-{nearest}", [1, 2, 4, 8], ("Resize x _ s -> y", options), s=np.asarray([1.0, 1, 0.5, 0.25]))
     floor = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    case("resize-of-one", [1, 2, 1, 3], ("Resize x _ s -> y", floor), s=np.asarray([1.0, 1, 3, 2]))
     case("resize-sizes", [1, 2, 3, 4], ("Resize x _ _ s -> y", floor), s=[1, 2, 9, 8])
     case("resize-axes", [1, 2, 3, 4], ("Resize x _ s -> y", {**floor, "axes": [3, 2]}), opset=18, s=np.asarray([2.0, 3.0]))
     case("resize-old", [1, 2, 3, 4], ("Resize x s -> y", {"mode": "nearest"}), opset=10, s=np.asarray([1.0, 1, 2, 2]))
