@@ -15,6 +15,9 @@ pub const WRAP_BITS: u32 = 120;
 /// Largest tensor that may be bounded piece by piece, entry by entry.
 const MAX_PARTIAL: usize = 1 << 20;
 
+/// Most entries that are visited, over all tensors that are bounded piece by piece.
+const MAX_PARTIAL_WORK: u64 = 1 << 28;
+
 /// Coefficients of expressions stay below `2^COEFFICIENT_BITS` in absolute value.
 const COEFFICIENT_BITS: u32 = 62;
 
@@ -268,16 +271,20 @@ fn all_bounded(circuit: &Circuit, weights_bounded: bool) -> Result<(), CircuitEr
         by_tensor[id].iter().filter(|rule| rule.needs.iter().all(|&need| done[need])).collect()
     };
     // Each round bounds at least one more tensor or is the last.
+    let mut work = 0;
     loop {
         let mut progress = false;
         for (id, tensor) in circuit.tensors.iter().enumerate() {
             if done[id] {
                 continue;
             }
-            if uncovered(&tensor.shape, tensor.range, &usable(id, &done)).is_none() {
+            if uncovered(&tensor.shape, tensor.range, &usable(id, &done), &mut work).is_none() {
                 done[id] = true;
                 progress = true;
             }
+            let visited = i64::try_from(work).unwrap_or(i64::MAX);
+            let what = "number of entries that are bounded piece by piece";
+            CircuitError::limit(None, what, visited, 0, MAX_PARTIAL_WORK as i64)?;
         }
         if !progress {
             break;
@@ -287,14 +294,15 @@ fn all_bounded(circuit: &Circuit, weights_bounded: bool) -> Result<(), CircuitEr
         None => Ok(()),
         Some(id) => {
             let tensor = &circuit.tensors[id];
-            let entry = uncovered(&tensor.shape, tensor.range, &usable(id, &done)).unwrap_or(0);
+            let entry = uncovered(&tensor.shape, tensor.range, &usable(id, &done), &mut work).unwrap_or(0);
             Err(CircuitError::Unbounded { tensor: id, entry })
         }
     }
 }
 
-/// The first entry whose usable rules do not, together, keep it inside the declared range.
-fn uncovered(shape: &[usize], declared: Range, rules: &[&Rule<'_>]) -> Option<usize> {
+/// The first entry whose usable rules do not, together, keep it inside the declared range. Adds the entries that it visits
+/// to `work`, and stops at [`MAX_PARTIAL_WORK`].
+fn uncovered(shape: &[usize], declared: Range, rules: &[&Rule<'_>], work: &mut u64) -> Option<usize> {
     let len: usize = shape.iter().product();
     let (declared_lo, declared_hi) = (i128::from(declared.lo), i128::from(declared.hi));
     let mut lo_of_all = i128::MIN;
@@ -317,6 +325,11 @@ fn uncovered(shape: &[usize], declared: Range, rules: &[&Rule<'_>]) -> Option<us
     }
     let mut bounds = vec![(lo_of_all, hi_of_all); len];
     for (rule, lo, hi) in partial {
+        let visited = rule.extents.iter().fold(1, |n: u64, &d| n.saturating_mul(d as u64));
+        *work = work.saturating_add(visited).saturating_add(len as u64);
+        if *work > MAX_PARTIAL_WORK {
+            return Some(0);
+        }
         let mut hits = vec![false; len];
         let mut injective = true;
         rule.view.for_each_run(&rule.extents, shape, |_, count, start, step| {

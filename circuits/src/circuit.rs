@@ -7,8 +7,10 @@ use crate::model::Range;
 use crate::tables::Table;
 use ff::Field;
 use provenn_algebra::Fp;
+use provenn_algebra::multilinear::eq_table;
 use provenn_algebra::small::from_i64;
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 /// Index of a tensor in its circuit.
 pub type TensorId = usize;
@@ -363,9 +365,56 @@ pub struct Circuit {
     pub tables: Vec<Table>,
     /// How the witness is computed.
     pub steps: Vec<Step>,
+    /// The entries of curves that have been computed, by table.
+    pub(crate) curves: CurveEntries,
 }
 
+/// Entries of curves, computed once per table.
+pub(crate) type CurveEntries = Vec<OnceLock<Vec<i64>>>;
+
 impl Circuit {
+    /// Makes room for the entries of curves: the tables are complete.
+    pub(crate) fn complete_tables(&mut self) {
+        self.curves = vec![OnceLock::new(); self.tables.len()];
+    }
+
+    /// A column of a table.
+    pub fn column(&self, table: usize, column: usize) -> Cow<'_, [i64]> {
+        match self.curves.get(table) {
+            Some(entries) if self.tables[table].is_curve(column) => {
+                Cow::Borrowed(entries.get_or_init(|| self.tables[table].column(column)))
+            }
+            _ => Cow::Owned(self.tables[table].column(column)),
+        }
+    }
+
+    /// The multilinear extension of a column at a point whose variables cover exactly the table's rows.
+    pub fn column_extension(&self, table: usize, column: usize, point: &[Fp]) -> Fp {
+        if self.tables[table].is_curve(column) {
+            let entries = self.column(table, column);
+            entries.iter().zip(eq_table(point)).map(|(&entry, eq)| from_i64(entry) * eq).sum()
+        } else {
+            self.tables[table].extension(column, point)
+        }
+    }
+
+    /// Every expression of a constraint, with the extents of its box.
+    pub fn expressions(&self) -> impl Iterator<Item = (&Expr, Vec<usize>)> {
+        let linears = self.linears.iter().map(|linear| (&linear.expr, linear.extents.clone()));
+        let contracts = self.contracts.iter().flat_map(|contract| {
+            [
+                (&contract.expr, contract.left_extents()),
+                (&contract.a, contract.a_extents()),
+                (&contract.c, contract.c_extents()),
+            ]
+        });
+        let lookups = self
+            .lookups
+            .iter()
+            .flat_map(|lookup| lookup.exprs.iter().map(|expr| (expr, lookup.extents.clone())));
+        linears.chain(contracts).chain(lookups)
+    }
+
     /// The tensor with the given role, if there is one.
     pub fn tensor_with_role(&self, wanted: impl Fn(Role) -> bool) -> Option<TensorId> {
         self.tensors.iter().position(|tensor| wanted(tensor.role))
@@ -471,11 +520,11 @@ impl View {
     }
 
     /// Whether the view plainly reads every entry exactly once: each axis is one view index, or split row-major over
-    /// several, and no index is left over. (A view may be bijective without being recognised here.)
+    /// several, and no index of more than one value is left over. (A view may be bijective without being recognised here.)
     pub fn is_bijective(&self, extents: &[usize], shape: &[usize]) -> bool {
-        let used: usize = self.axes.iter().map(|map| map.terms.len()).sum();
+        let feeds = |index: usize| self.axes.iter().any(|map| map.terms.iter().any(|&(i, _)| i == index));
         self.sums.is_empty()
-            && used == extents.len()
+            && extents.iter().enumerate().all(|(index, &extent)| extent == 1 || feeds(index))
             && self.axes.iter().zip(shape).all(|(map, &extent)| {
                 let mut size = 1;
                 let row_major = map.terms.iter().rev().all(|&(index, stride)| {
@@ -512,25 +561,33 @@ impl View {
         let mut index = vec![0usize; outer.len()];
         let runs: usize = outer.iter().product();
         for run in 0..runs {
-            let mut start = 0;
+            let (mut start, mut step) = (0, 0);
             let mut inside = true;
             let mut bounds = (0i64, inner as i64);
             for (axis, map) in self.axes.iter().enumerate() {
                 let at = map.terms.iter().fold(map.offset, |at, &(i, stride)| {
                     at + if i < outer.len() { stride * index[i] as i64 } else { 0 }
                 });
-                start += at * strides[axis];
+                let extent = shape[axis] as i64;
                 match fed {
                     Some((fed, stride)) if fed == axis => {
-                        bounds = clip(bounds, at, stride, shape[axis] as i64);
+                        bounds = clip(bounds, at, stride, extent);
+                        inside &= bounds.0 < bounds.1;
+                        if inside {
+                            start += (at + stride * bounds.0) * strides[axis];
+                            // A single entry has no next one, and its step may be far outside.
+                            step = if bounds.1 - bounds.0 > 1 { stride * strides[axis] } else { 0 };
+                        }
                     }
-                    _ => inside &= (0..shape[axis] as i64).contains(&at),
+                    _ => {
+                        inside &= (0..extent).contains(&at);
+                        start += if inside { at * strides[axis] } else { 0 };
+                    }
                 }
             }
             let (lo, hi) = bounds;
             if inside && lo < hi {
-                let step = fed.map_or(0, |(axis, stride)| stride * strides[axis]);
-                visit(run * inner + lo as usize, (hi - lo) as usize, start + lo * step, step);
+                visit(run * inner + lo as usize, (hi - lo) as usize, start, step);
             }
             for (i, extent) in index.iter_mut().zip(outer).rev() {
                 *i += 1;

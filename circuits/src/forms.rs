@@ -2,10 +2,11 @@
 
 use crate::circuit::{Circuit, Expr, Role, TensorId, Values, product_form, pull_back};
 use crate::layout::{Layout, Piece};
-use ff::Field;
+use ff::{Field, PrimeField};
 use provenn_algebra::Fp;
 use provenn_algebra::multilinear::{eq_prefix, variables};
 use provenn_algebra::small::from_i64;
+use std::collections::HashMap;
 
 /// Columns of the halo2 circuit of products: `p0, p1, q0, q1, t, w`.
 pub const GATE_COLUMNS: usize = 6;
@@ -188,8 +189,7 @@ pub fn combine(
         gates: vec![[Fp::ZERO; GATE_COLUMNS]; masked.gates.len()],
         target: Fp::ZERO,
     };
-    // Terms on few columns merge into one row vector per column.
-    let mut single: Vec<Option<Vec<Fp>>> = vec![None; layout.columns()];
+    let mut pieces = Pieces { single: vec![None; layout.columns()], n: layout.n, ..Pieces::default() };
     let mut power = Fp::ONE;
     for form in forms {
         combined.target -= power * masked.value(&form.affine);
@@ -208,16 +208,12 @@ pub fn combine(
                 continue;
             }
             for piece in layout.factor(term.tensor, &tensor.shape, coefficient, &term.vectors) {
-                add_piece(piece, layout.n, &mut single, &mut combined.pieces);
+                pieces.add(piece);
             }
         }
         power *= challenge;
     }
-    for (column, rows) in single.into_iter().enumerate() {
-        if let Some(rows) = rows {
-            combined.pieces.push(Piece { columns: vec![Fp::ONE], first: column, row: 0, rows });
-        }
-    }
+    combined.pieces = pieces.finish();
     combined
 }
 
@@ -225,33 +221,79 @@ pub fn combine(
 /// memory in proportion to their entries, however many constraints read them (lowering limits how many those are).
 pub(crate) const FEW_COLUMNS: usize = 4;
 
-/// Adds a piece, merging it where it has few columns, or the same rows or the same columns as another piece.
-fn add_piece(piece: Piece, n: usize, single: &mut [Option<Vec<Fp>>], pieces: &mut Vec<Piece>) {
-    if piece.columns.len() <= FEW_COLUMNS {
-        for (column, weight) in piece.columns.iter().enumerate().filter(|(_, w)| !bool::from(w.is_zero())) {
-            let rows = single[piece.first + column].get_or_insert_with(|| vec![Fp::ZERO; n]);
-            for (slot, e) in rows[piece.row..].iter_mut().zip(&piece.rows) {
-                *slot += *weight * e;
+/// A sum of pieces, merged where that is cheap to see.
+#[derive(Default)]
+struct Pieces {
+    n: usize,
+    /// Pieces on few columns merge into one row vector per column.
+    single: Vec<Option<Vec<Fp>>>,
+    wide: Vec<Piece>,
+    /// Numbers of wide pieces by what is easily seen of their columns or rows.
+    by_columns: HashMap<Mark, Vec<usize>>,
+    by_rows: HashMap<Mark, Vec<usize>>,
+}
+
+/// What is easily seen of a vector at a place: two numbers for the place, the ends of the part that is not 0, and the values there.
+/// Equal vectors have equal marks, and vectors that depend on challenges differ in theirs nearly always.
+type Mark = (usize, usize, Option<[(usize, [u8; 32]); 2]>);
+
+fn mark(first: usize, count: usize, vector: &[Fp]) -> Mark {
+    let nonzero = |entry: &Fp| !bool::from(entry.is_zero());
+    let end = |at: usize| (at, vector[at].to_repr());
+    let ends = vector.iter().position(nonzero).zip(vector.iter().rposition(nonzero));
+    (first, count, ends.map(|(start, stop)| [end(start), end(stop)]))
+}
+
+impl Pieces {
+    /// Adds a piece, merging it where it has few columns, or the same columns or the same rows as another piece.
+    fn add(&mut self, piece: Piece) {
+        if piece.columns.len() <= FEW_COLUMNS {
+            for (column, weight) in piece.columns.iter().enumerate().filter(|(_, w)| !bool::from(w.is_zero()))
+            {
+                let rows = self.single[piece.first + column].get_or_insert_with(|| vec![Fp::ZERO; self.n]);
+                for (slot, e) in rows[piece.row..].iter_mut().zip(&piece.rows) {
+                    *slot += *weight * e;
+                }
             }
+            return;
         }
-        return;
-    }
-    let same_columns = |other: &&mut Piece| other.first == piece.first && other.columns == piece.columns;
-    if let Some(other) = pieces.iter_mut().find(same_columns) {
-        for (slot, e) in other.rows.iter_mut().zip(&piece.rows) {
-            *slot += e;
-        }
-        return;
-    }
-    let same_rows = |other: &&mut Piece| {
-        other.first == piece.first && other.columns.len() == piece.columns.len() && other.rows == piece.rows
-    };
-    match pieces.iter_mut().find(same_rows) {
-        Some(other) => {
-            for (slot, c) in other.columns.iter_mut().zip(&piece.columns) {
-                *slot += c;
+        let columns = mark(piece.first, piece.columns.len(), &piece.columns);
+        let same = |&&at: &&usize| self.wide[at].columns == piece.columns;
+        if let Some(&at) = self.by_columns.get(&columns).and_then(|known| known.iter().find(same)) {
+            for (slot, e) in self.wide[at].rows.iter_mut().zip(&piece.rows) {
+                *slot += e;
             }
+            let rows = mark(piece.first, piece.columns.len(), &self.wide[at].rows);
+            self.by_rows.entry(rows).or_default().push(at);
+            return;
         }
-        None => pieces.push(piece),
+        let rows = mark(piece.first, piece.columns.len(), &piece.rows);
+        let same = |&&at: &&usize| self.wide[at].rows == piece.rows;
+        let known = self.by_rows.get(&rows).and_then(|known| known.iter().find(same)).copied();
+        let at = match known {
+            Some(at) => {
+                for (slot, c) in self.wide[at].columns.iter_mut().zip(&piece.columns) {
+                    *slot += c;
+                }
+                at
+            }
+            None => {
+                self.wide.push(piece);
+                self.wide.len() - 1
+            }
+        };
+        let Piece { first, columns, rows: own, .. } = &self.wide[at];
+        self.by_columns.entry(mark(*first, columns.len(), columns)).or_default().push(at);
+        if known.is_none() {
+            self.by_rows.entry(mark(*first, columns.len(), own)).or_default().push(at);
+        }
+    }
+
+    fn finish(self) -> Vec<Piece> {
+        let single = self.single.into_iter().enumerate();
+        let single = single.filter_map(|(first, rows)| {
+            rows.map(|rows| Piece { columns: vec![Fp::ONE], first, row: 0, rows })
+        });
+        self.wide.into_iter().chain(single).collect()
     }
 }

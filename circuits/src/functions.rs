@@ -70,6 +70,8 @@ pub enum Curve {
     Sqrt,
     /// `Abs`: `|x|`.
     Abs,
+    /// `x`, and alone of all curves with ties to the even step, as `QuantizeLinear` rounds.
+    Even,
 }
 
 impl Curve {
@@ -90,12 +92,13 @@ impl Curve {
             Curve::Exp => "exp",
             Curve::Sqrt => "square root",
             Curve::Abs => "absolute value",
+            Curve::Even => "identity, halves to even",
         }
     }
 }
 
 /// A curve sampled on integers: `q -> round(curve(q * input) / output)` for `q` in `[-2^bits, 2^bits)`, to
-/// the nearest integer, ties up.
+/// the nearest integer, ties up, except of [`Curve::Even`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub struct Sampled {
     /// The function.
@@ -145,7 +148,10 @@ impl Sampled {
         let half = 1i64 << self.bits;
         let n = q.clamp(-half, half - 1) * i64::from(self.input.mantissa);
         let (n, e, d) = self.curve.at(n.into(), self.input.exponent);
-        let steps = nearest(n, e - self.output.exponent, d * i128::from(self.output.mantissa));
+        let (e, d) = (e - self.output.exponent, d * i128::from(self.output.mantissa));
+        let up = nearest(n, e, d);
+        // Ties down are ties up of the negative; where the two differ, one of them is even.
+        let steps = if self.curve == Curve::Even && up % 2 != 0 { -nearest(-n, e, d) } else { up };
         steps.clamp(range.lo.into(), range.hi.into()) as i64
     }
 
@@ -207,6 +213,7 @@ impl Curve {
                 };
             }
             Curve::Abs => return (n.abs(), e, 1),
+            Curve::Even => return (n, e, 1),
             Curve::Sqrt => {
                 // An even exponent and as many bits as fit. The integer root has 62 bits or more: below 2^14
                 // output steps its unit divides half a step, so that rounding it down changes nothing.
@@ -518,6 +525,7 @@ mod tests {
             Curve::Exp => x.exp(),
             Curve::Sqrt => x.max(0.0).sqrt(),
             Curve::Abs => x.abs(),
+            Curve::Even => x,
         }
     }
 
@@ -622,6 +630,7 @@ mod tests {
         let column = |curve, input, output| sampled(curve, input, output, 2).column(WIDE);
         let (half, one, two, three) = (scale(1, -1), scale(1, 0), scale(1, 1), scale(3, 0));
         assert_eq!(column(Curve::Abs, one, two), [2, 2, 1, 1, 0, 1, 1, 2]);
+        assert_eq!(column(Curve::Even, one, two), [-2, -2, -1, 0, 0, 0, 1, 2]);
         assert_eq!(column(Curve::LeakyRelu { alpha: dyadic(1, -1) }, one, one), [-2, -1, -1, 0, 0, 1, 2, 3]);
         assert_eq!(column(Curve::LeakyRelu { alpha: dyadic(-3, -1) }, one, three), [2, 2, 1, 1, 0, 0, 1, 1]);
         // x / 4 + 1 / 2, in steps of 1/2: 0, 1/2, 1, 3/2, 2, 2, ...

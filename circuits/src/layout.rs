@@ -6,7 +6,7 @@
 //! aligned power-of-two pieces, largest first. Weights, committed input, committed output and witness never share a
 //! column.
 
-use crate::circuit::{Circuit, Role, Tensor, TensorId, Visibility};
+use crate::circuit::{Circuit, Role, Tensor, TensorId, View, Visibility};
 use ff::Field;
 use provenn_algebra::Fp;
 use provenn_algebra::multilinear::variables;
@@ -258,6 +258,24 @@ impl Layout {
                 *x = 0;
             }
         }
+    }
+
+    /// Field elements of the pieces that a view of a tensor becomes, at most: the rank of its straddling axis times the columns
+    /// and the rows.
+    pub fn piece_len(&self, view: &View, extents: &[usize], shape: &[usize]) -> u64 {
+        let Some(placement) = self.placements[view.tensor].as_ref().filter(|placement| placement.wide) else {
+            return 0;
+        };
+        let split = split(&placement.order, shape, self.nu());
+        let rank = split.straddle.map_or(1, |(axis, bits)| {
+            let low = 1usize << bits;
+            let map = &view.axes[axis];
+            // A prefix of a product over the index bits: full blocks and a partial one.
+            let plain =
+                matches!(map.terms[..], [(index, 1)] if map.offset == 0 && extents[index] == shape[axis]);
+            if plain { 2 } else { shape[axis].div_ceil(low).min(low) }
+        });
+        (rank as u64).saturating_mul((split.columns(shape) + self.n) as u64)
     }
 
     /// Writes `coefficient * <tensor, product of vectors>` as a sum of `(column weights, row vector)` pieces.

@@ -11,6 +11,7 @@ use crate::layers::{Function, Layer, Requantize};
 use crate::model::{LayerList, MAX_AXES, Range, ValueSpec};
 use crate::system::MAX_ROWS;
 use crate::tables::Table;
+use std::collections::HashMap;
 
 /// Which of input and output are public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,10 @@ pub(crate) struct Builder<'l> {
     output_node: Option<usize>,
     /// Tensors that are yet to be constrained to a range: once it is known how they are computed.
     unchecked: Vec<(TensorId, Range)>,
+    /// Copies of tensors under other shapes.
+    copies: HashMap<(TensorId, Vec<usize>), TensorId>,
+    /// Tensors of ones, by shape.
+    ones: HashMap<Vec<usize>, TensorId>,
 }
 
 /// The circuit of one inference.
@@ -153,8 +158,16 @@ pub(crate) fn squeezed(shape: &[usize]) -> Vec<usize> {
 impl<'l> Builder<'l> {
     /// A circuit of nothing but the parameters.
     fn new(layers: &'l LayerList, modes: Modes, output_node: Option<usize>) -> Self {
-        let (circuit, parameters) = (Circuit::default(), Vec::new());
-        let mut builder = Builder { circuit, layers, modes, parameters, output_node, unchecked: Vec::new() };
+        let mut builder = Builder {
+            circuit: Circuit::default(),
+            layers,
+            modes,
+            parameters: Vec::new(),
+            output_node,
+            unchecked: Vec::new(),
+            copies: HashMap::new(),
+            ones: HashMap::new(),
+        };
         builder.declare_parameters();
         builder
     }
@@ -259,12 +272,17 @@ impl<'l> Builder<'l> {
         if own == shape {
             return from;
         }
+        let key = (from, shape.to_vec());
+        if let Some(&copy) = self.copies.get(&key) {
+            return copy;
+        }
         let Some((extents, from_maps, to_maps)) = refinement(&own, shape) else {
             // Every shape refines the flat one.
             let flat = self.reshaped(from, &[own.iter().product()]);
             return self.reshaped(flat, shape);
         };
         let copy = self.declare(&format!("{name} as {shape:?}"), shape.to_vec(), Role::Witness, range);
+        self.copies.insert(key, copy);
         let from = View::new(from, from_maps);
         let to = View::new(copy, to_maps);
         let source = Source::new(&extents, Expr::view(1, from.clone()));
@@ -314,8 +332,12 @@ impl<'l> Builder<'l> {
 
     /// The tensor of ones of a shape.
     fn ones(&mut self, shape: &[usize]) -> TensorId {
-        let known = self.circuit.tensors.iter().position(|t| t.role == Role::Ones && t.shape == shape);
-        known.unwrap_or_else(|| self.declare("ones", shape.to_vec(), Role::Ones, Range::new(1, 1)))
+        if let Some(&ones) = self.ones.get(shape) {
+            return ones;
+        }
+        let ones = self.declare("ones", shape.to_vec(), Role::Ones, Range::new(1, 1));
+        self.ones.insert(shape.to_vec(), ones);
+        ones
     }
 
     /// Declares a witness tensor.
@@ -602,6 +624,7 @@ impl<'l> Builder<'l> {
             self.range_check(tensor, range);
         }
         widen_clamps(&mut self.circuit);
+        self.circuit.complete_tables();
         check_tables(&self.circuit)?;
         // Multiplicities come last, so that adding a layer moves no other tensor.
         for table in 0..self.circuit.tables.len() {
@@ -630,6 +653,8 @@ impl<'l> Builder<'l> {
 /// Look-up tables have at most `2^(MAX_TABLE_BITS + 1)` rows.
 const MAX_TABLE_BITS: u32 = 13;
 
+/// Most rows of all curves together: the verifier computes them one by one.
+const MAX_CURVE_ROWS: u64 = 1 << 19;
 /// Most weights, once every axis is padded to a power of two.
 const MAX_PADDED_WEIGHTS: u64 = 1 << 27;
 /// Most values committed per inference, padded.
@@ -660,10 +685,12 @@ fn check_tables(circuit: &Circuit) -> Result<(), CircuitError> {
     circuit.tables.iter().try_for_each(|table| {
         let bits = match *table {
             Table::Range { bits } => bits.saturating_sub(1),
-            Table::Clamp { bits, .. } | Table::Saturate { bits, .. } => bits,
+            Table::Clamp { bits, .. } | Table::Rectify { bits } | Table::Saturate { bits, .. } => bits,
         };
         limit("bits of a look-up table's domain", bits.into(), MAX_TABLE_BITS.into())
-    })
+    })?;
+    let curves = circuit.tables.iter().filter(|table| table.is_curve(1));
+    limit("rows of all curves", curves.map(|table| table.rows() as u64).sum(), MAX_CURVE_ROWS)
 }
 
 /// Hard limits on what a key can make anybody allocate or compute.
@@ -698,20 +725,8 @@ fn check_size(circuit: &Circuit, most_values: u64) -> Result<(), CircuitError> {
     let lookups = sum(&mut circuit.lookups.iter().map(|lookup| padded(&lookup.extents)));
     limit("number of padded look-ups", lookups, MAX_PADDED_LOOKUPS)?;
 
-    let linears = circuit.linears.iter().map(|linear| (&linear.expr, linear.extents.clone()));
-    let contracts = circuit.contracts.iter().flat_map(|contract| {
-        [
-            (&contract.expr, contract.left_extents()),
-            (&contract.a, contract.a_extents()),
-            (&contract.c, contract.c_extents()),
-        ]
-    });
-    let lookups = circuit
-        .lookups
-        .iter()
-        .flat_map(|lookup| lookup.exprs.iter().map(|expr| (expr, lookup.extents.clone())));
     let (mut read, mut split, mut shown_read) = (0u64, 0u64, 0u64);
-    for (expr, extents) in linears.chain(contracts).chain(lookups) {
+    for (expr, extents) in circuit.expressions() {
         let own = sum(&mut extents.iter().map(|&d| d as u64));
         read = read.saturating_add(own);
         for (_, view) in &expr.terms {

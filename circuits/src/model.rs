@@ -174,7 +174,7 @@ impl ValueSpec {
 pub const MAX_ENTRIES: usize = 1 << 27;
 /// Most operands of all layers together, steps of max-pools and boxes of average pools included: lowering takes time and
 /// memory in proportion to it.
-pub const MAX_PARTS: i64 = 1 << 14;
+pub const MAX_PARTS: i64 = 1 << 13;
 /// Most nodes of a model.
 pub const MAX_NODES: usize = 4096;
 /// Most axes of a tensor.

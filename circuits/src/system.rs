@@ -1,7 +1,7 @@
 //! What a key's layer list implies: circuits, layouts, message counts and sizes, the same for both sides.
 
 use crate::artifact::CommitmentFormat;
-use crate::circuit::{Circuit, Role, TensorId};
+use crate::circuit::{Circuit, Expr, Role, TensorId, View};
 use crate::error::CircuitError;
 
 use crate::forms::{GATE_COLUMNS, box_variables};
@@ -15,6 +15,9 @@ use provenn_algebra::Fp;
 
 /// Largest row length.
 pub const MAX_ROWS: usize = 1 << 13;
+
+/// Most field elements of the pieces of all claims on tensors of many columns: half a gigabyte.
+const MAX_PIECES: i64 = 1 << 24;
 
 /// A circuit with its layout and the plan of its messages.
 #[derive(Debug, Clone)]
@@ -42,6 +45,20 @@ impl System {
     /// The party's first error.
     pub fn reduce<P: Party>(&self, party: &mut P) -> Result<(), P::Error> {
         reduce(&self.circuit, &self.plan, party)
+    }
+
+    /// Limits what combining the claims can cost: every view of a tensor of many columns may become vectors as long as those
+    /// and a column.
+    fn check_pieces(&self) -> Result<(), CircuitError> {
+        let len = |(expr, extents): (&Expr, Vec<usize>)| {
+            let view = |(_, view): &(i64, View)| {
+                self.layout.piece_len(view, &view.indices(&extents), &self.circuit.tensors[view.tensor].shape)
+            };
+            expr.terms.iter().map(view).fold(0, u64::saturating_add)
+        };
+        let total = self.circuit.expressions().map(len).fold(0, u64::saturating_add);
+        let total = i64::try_from(total).unwrap_or(i64::MAX);
+        CircuitError::limit(None, "field elements of the claims' pieces", total, 0, MAX_PIECES)
     }
 
     /// Format of a commitment to a tensor, and of its public values; empty without a tensor.
@@ -151,7 +168,9 @@ impl KeyShape {
         })?;
         let n = row_length(&inference, 1 << k);
         let system = |(circuit, plan): (Circuit, Plan)| System::new(circuit, plan, n);
-        Ok(KeyShape { n, k, key: system(key), inference: inference.map(system) })
+        let shape = KeyShape { n, k, key: system(key), inference: inference.map(system) };
+        shape.inference.iter().chain([&shape.key]).try_for_each(System::check_pieces)?;
+        Ok(shape)
     }
 
     /// The inference circuit of the given modes.

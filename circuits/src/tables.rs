@@ -31,6 +31,11 @@ pub enum Table {
         /// Bits of the domain, 1 to 13.
         bits: u32,
     },
+    /// Two columns: `d` in `[-2^bits, 2^bits)` and `max(d, 0)`, never saturated.
+    Rectify {
+        /// Bits of the domain, 1 to 13.
+        bits: u32,
+    },
     /// Three columns: `high` in `[-2^bits, 2^bits)`, `z`, `o`, such that `z * low + o` saturates
     /// `2^split * high + low` to `[-2^split, 2^split)`: `(0, 1, 0)`, `(-1, 1, -2^split)`, `(> 0, 0, 2^split - 1)`,
     /// `(< -1, 0, -2^split)`.
@@ -62,7 +67,7 @@ impl Table {
     pub fn rows(&self) -> usize {
         match *self {
             Table::Range { bits } => 1 << bits,
-            Table::Clamp { bits, .. } | Table::Saturate { bits, .. } => 2 << bits,
+            Table::Clamp { bits, .. } | Table::Rectify { bits } | Table::Saturate { bits, .. } => 2 << bits,
         }
     }
 
@@ -70,9 +75,14 @@ impl Table {
     pub fn columns(&self) -> usize {
         match self {
             Table::Range { .. } => 1,
-            Table::Clamp { .. } => 2,
+            Table::Clamp { .. } | Table::Rectify { .. } => 2,
             Table::Saturate { .. } => 3,
         }
+    }
+
+    /// Whether a column is a curve, whose entries must be computed one by one.
+    pub(crate) fn is_curve(&self, column: usize) -> bool {
+        matches!(self.contents(column), Column::Entries(..))
     }
 
     fn contents(&self, column: usize) -> Column {
@@ -89,7 +99,10 @@ impl Table {
         let piece = |start: i64, slope, intercept| Piece { start: start as usize, slope, intercept };
         match (*self, column) {
             (Table::Range { .. }, _) => vec![piece(0, 1, 0)],
-            (Table::Clamp { bits, .. } | Table::Saturate { bits, .. }, 0) => vec![piece(0, 1, -(1 << bits))],
+            (Table::Clamp { bits, .. } | Table::Rectify { bits } | Table::Saturate { bits, .. }, 0) => {
+                vec![piece(0, 1, -(1 << bits))]
+            }
+            (Table::Rectify { bits }, _) => vec![piece(0, 0, 0), piece(1 << bits, 1, -(1 << bits))],
             (Table::Clamp { function, lo, hi, bits }, _) => {
                 // Both are clamps: the identity of [lo, hi], the rectifier of [max(lo, 0), hi].
                 let floor = if function == Function::Relu { lo.max(0) } else { lo };
@@ -202,6 +215,8 @@ mod tests {
             clamp(Function::Identity, -8, 7, 3),
             clamp(Function::Identity, -100, 100, 3),
             clamp(Function::Identity, 3, 3, 3),
+            Table::Rectify { bits: 1 },
+            Table::Rectify { bits: 6 },
             Table::Saturate { split: 4, bits: 1 },
             Table::Saturate { split: 4, bits: 3 },
         ]
@@ -218,6 +233,10 @@ mod tests {
                     Table::Clamp { function, lo, hi, bits } => {
                         assert_eq!(entry(0), row as i64 - (1 << bits));
                         assert_eq!(entry(1), function.apply(entry(0), Range::new(lo, hi)), "{table:?} {row}");
+                    }
+                    Table::Rectify { bits } => {
+                        assert_eq!(entry(0), row as i64 - (1 << bits));
+                        assert_eq!(entry(1), entry(0).max(0));
                     }
                     Table::Saturate { split, .. } => {
                         for low in [0, 1, (1 << split) - 1] {

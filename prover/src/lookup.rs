@@ -10,6 +10,7 @@ use provenn_algebra::small::from_i64;
 use provenn_circuits::circuit::{Circuit, padded_positions};
 use provenn_circuits::reduction::{BlockKind, LeafPlan};
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// Below this many terms a round is not worth splitting over threads.
 const PARALLEL: usize = 1 << 10;
@@ -205,10 +206,11 @@ fn parent(level: &Level) -> Level {
 
 fn leaves(circuit: &Circuit, plan: &LeafPlan, values: &Witness<'_>, beta: Fp, gamma: Fp) -> Level {
     // Denominators of the rows of each table.
-    let columns: Vec<Vec<Vec<i64>>> = circuit
+    let columns: Vec<Vec<Cow<'_, [i64]>>> = circuit
         .tables
         .iter()
-        .map(|table| (0..table.columns()).map(|column| table.column(column)).collect())
+        .enumerate()
+        .map(|(table, t)| (0..t.columns()).map(|column| circuit.column(table, column)).collect())
         .collect();
     let powers: Vec<Fp> = std::iter::successors(Some(gamma), |power| Some(*power * gamma)).take(4).collect();
     let denominator = |table: usize, entries: &mut dyn Iterator<Item = i64>| {

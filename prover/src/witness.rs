@@ -97,9 +97,9 @@ pub(crate) fn run(circuit: &Circuit, step: &Step, values: &mut Witness<'_>) -> R
         }
         Step::Map { source, table, outputs } => {
             let result = evaluate(circuit, source, values);
-            let table = &circuit.tables[*table];
+            let (number, table) = (*table, &circuit.tables[*table]);
             for (column, output) in outputs.iter().enumerate() {
-                let entries = table.column(column + 1);
+                let entries = circuit.column(number, column + 1);
                 let mapped: Option<Vec<i64>> =
                     result.iter().map(|&v| table.row_of(v).map(|row| entries[row])).collect();
                 let mapped = mapped.ok_or_else(|| ProverError::Witness {

@@ -66,22 +66,25 @@ impl Arrange {
         self.pieces[piece].iter().zip(from).map(map).collect()
     }
 
-    /// Quotients `lo..hi` of each output axis for which the operand is read inside.
-    fn covered(&self, piece: usize, from: &[usize]) -> Vec<(i64, i64)> {
+    /// Quotients `lo..hi` of each output axis for which the operand is read inside; `None` if it never is.
+    fn covered(&self, piece: usize, from: &[usize]) -> Option<Vec<(i64, i64)>> {
         let mut covered: Vec<(i64, i64)> =
             self.shape.iter().zip(&self.periods).map(|(&d, &p)| (0, i64::from(d / p))).collect();
         for (source, &extent) in self.pieces[piece].iter().zip(from) {
             let extent = extent as i64;
-            let Some(axis) = source.axis else {
-                if !(0..extent).contains(&i64::from(source.offset)) {
-                    covered.iter_mut().for_each(|range| range.1 = range.0);
+            let inside = match source.axis {
+                None => (0..extent).contains(&i64::from(source.offset)),
+                Some(axis) => {
+                    let range = &mut covered[axis as usize];
+                    *range = clip(*range, source.offset.into(), source.stride.into(), extent);
+                    range.0 < range.1
                 }
-                continue;
             };
-            let range = &mut covered[axis as usize];
-            *range = clip(*range, source.offset.into(), source.stride.into(), extent);
+            if !inside {
+                return None;
+            }
         }
-        covered
+        Some(covered)
     }
 
     fn check(&self, node: usize, inputs: &[&ValueSpec]) -> Result<(), CircuitError> {
@@ -91,7 +94,7 @@ impl Arrange {
         crate::model::check_shape(Some(node), &extents(&self.shape))?;
         limit("number of periods", self.periods.len() as i64, axes, axes)?;
         for (&extent, &period) in self.shape.iter().zip(&self.periods) {
-            limit("period", period.into(), 1, extent.into())?;
+            limit("period", period.into(), 1, extent.min(1 << 16).into())?;
             limit("rest of an axis after its periods", (extent % period).into(), 0, 0)?;
         }
         let count = inputs.len() as i64;
@@ -108,13 +111,17 @@ impl Arrange {
                 let again = i64::from(std::mem::replace(&mut seen[axis as usize], true));
                 limit("times that an operand follows one output axis twice", again, 0, 0)?;
                 limit("stride of an axis", i64::from(source.stride).abs(), 1, 1 << 28)?;
+                // A step out of the operand, times a period, is then within 62 bits.
+                let quotients = i64::from(self.shape[axis as usize] / self.periods[axis as usize]);
+                let reach = i64::from(source.stride).abs() * quotients;
+                limit("reach of an axis", reach, 1, 1 << 40)?;
             }
         }
         Ok(())
     }
 
     /// Whether two operands can cover one output entry.
-    fn overlap(&self, one: &[(i64, i64)], other: &[(i64, i64)]) -> bool {
+    fn overlap(one: &[(i64, i64)], other: &[(i64, i64)]) -> bool {
         one.iter().zip(other).all(|(a, b)| a.0.max(b.0) < a.1.min(b.1))
     }
 
@@ -125,7 +132,7 @@ impl Arrange {
         };
         let axis = |(axis, &(lo, hi)): (usize, &(i64, i64))| {
             let period = if inserted(axis) { 1 } else { self.periods[axis] as usize };
-            (hi - lo).max(0) as usize * period
+            (hi - lo) as usize * period
         };
         covered.iter().enumerate().map(axis).product()
     }
@@ -144,12 +151,14 @@ impl Kind for Arrange {
         self.check(node, inputs)?;
         let covered: Vec<_> =
             inputs.iter().enumerate().map(|(piece, input)| self.covered(piece, &input.shape)).collect();
-        for (piece, own) in covered.iter().enumerate() {
-            let overlapping = covered[..piece].iter().filter(|other| self.overlap(own, other)).count() as i64;
+        let covering = || covered.iter().enumerate().filter_map(|(piece, own)| Some((piece, own.as_ref()?)));
+        for (piece, own) in covering() {
+            let before = covering().take_while(|&(other, _)| other < piece);
+            let overlapping = before.filter(|(_, other)| Self::overlap(own, other)).count() as i64;
             CircuitError::limit(Some(node), "operands that cover the same entries", overlapping, 0, 0)?;
         }
         let shape = extents(&self.shape);
-        let filled: usize = covered.iter().enumerate().map(|(piece, own)| self.entries(piece, own)).sum();
+        let filled: usize = covering().map(|(piece, own)| self.entries(piece, own)).sum();
         let fill = (filled < shape.iter().product()).then_some(Range::new(self.fill, self.fill));
         let ranges = inputs.iter().map(|input| input.range).chain(fill);
         let range = ranges.reduce(|a, b| a.union(&b)).unwrap_or(Range::new(0, 0));
@@ -237,6 +246,29 @@ mod tests {
         let row = AxisSource { axis: None, offset: 1, stride: 1, repeat: true };
         let expanded = arrange(&[2, 3], &[1, 1], vec![vec![row, source(1, 0, 1)]]);
         assert_eq!(run(&expanded, &[matrix]).1, [4, 5, 6, 4, 5, 6]);
+    }
+
+    #[test]
+    fn an_operand_that_is_never_read_leaves_the_fill() {
+        // A scalar output has no axis that could be empty.
+        let outside = AxisSource { axis: None, offset: 5, stride: 1, repeat: true };
+        let arrange = Arrange { shape: vec![], periods: vec![], pieces: vec![vec![outside]], fill: 100 };
+        assert_eq!(run(&arrange, &[(&[3], &[1, 2, 3])]), (Range::new(1, 100), vec![100]));
+    }
+
+    #[test]
+    fn steps_beyond_every_operand_do_not_overflow() {
+        let far = AxisSource { axis: Some(0), offset: -(1 << 28), stride: 1 << 28, repeat: false };
+        let arrange = |shape: u32, period: u32| Arrange {
+            shape: vec![shape],
+            periods: vec![period],
+            pieces: vec![vec![far.clone()]],
+            fill: 0,
+        };
+        assert_eq!(run(&arrange(4096, 1), &[(&[3], &[7, 8, 9])]).1.iter().filter(|&&y| y != 0).count(), 1);
+        assert_eq!(run(&arrange(1 << 13, 2), &[(&[3], &[7, 8, 9])]).1.iter().sum::<i64>(), 7);
+        assert!(arrange(1 << 20, 1).output(0, &[&spec(&[3])]).is_err());
+        assert!(arrange(1 << 20, 1 << 17).output(0, &[&spec(&[3])]).is_err());
     }
 
     #[test]

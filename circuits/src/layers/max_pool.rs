@@ -1,7 +1,7 @@
 //! Max-pooling: the largest entry of every window.
 
 use super::window::{Run, Window};
-use super::{Function, Kind, Operand, extents};
+use super::{Kind, Operand, extents};
 use crate::circuit::{AxisMap, Expr};
 use crate::error::CircuitError;
 use crate::lower::{Builder, Value, whole};
@@ -68,7 +68,8 @@ impl Kind for MaxPool {
     fn lower(&self, builder: &mut Builder<'_>, node: usize, inputs: &[Value], output: &ValueSpec) -> Value {
         let width = output.range.hi - output.range.lo;
         let bits = (i64::BITS - width.leading_zeros()).max(1);
-        let table = Table::Clamp { function: Function::Relu, lo: 0, hi: width.max(1), bits };
+        // Differences of two values of the operand's range.
+        let table = Table::Rectify { bits };
         let axes: Vec<usize> = (0..self.window.axes())
             .filter(|&axis| {
                 let window = &self.window;

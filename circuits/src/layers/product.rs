@@ -1,6 +1,6 @@
 //! Products of two operands.
 
-use super::{Kind, Operand, Requantize, broadcast, finish, product_range, public_output_range};
+use super::{ACCUMULATOR, Kind, Operand, Requantize, broadcast, finish, product_range, public_output_range};
 use crate::circuit::{AxisMap, Contract, Expr};
 use crate::error::CircuitError;
 use crate::lower::{Builder, Value};
@@ -38,8 +38,9 @@ impl Kind for Product {
     }
 
     fn worst_case(&self, inputs: &[&ValueSpec], _parameters: &[&[i64]]) -> Option<Range> {
-        let product = product_range(inputs[0].range, inputs[1].range)?;
-        product_range(product, Range::new(self.multiplier, self.multiplier))
+        // The constraint multiplies the first operand first.
+        let multiple = product_range(Range::new(self.multiplier, self.multiplier), inputs[0].range);
+        product_range(multiple.filter(|range| ACCUMULATOR.covers(range))?, inputs[1].range)
     }
 
     fn macs(&self, _inputs: &[&ValueSpec], output: &ValueSpec) -> u64 {

@@ -150,7 +150,7 @@ fn leaf_forms(circuit: &Circuit, leaves: &LeafPlan, point: &[Fp], beta: Fp, gamm
                 });
                 let mut power = gamma;
                 for column in 0..circuit.tables[table].columns() {
-                    let extension = circuit.tables[table].extension(column, low);
+                    let extension = circuit.column_extension(table, column, low);
                     denominators.affine.constant -= weight * power * extension;
                     power *= gamma;
                 }

@@ -3,7 +3,7 @@
 use super::calibrate::Calibration;
 use super::functions::{clamped, symmetric};
 use super::layer::{
-    Bits, IDENTITY, Value, axes, integer_layer, is_nonnegative, is_spatial, pooled, real_layer,
+    Bits, IDENTITY, Value, axes, integer_layer, is_nonnegative, is_spatial, plain_mean, pooled, real_layer,
 };
 use super::plan::{Block, Graph};
 use super::scales::{Scales, dyadic, rounded};
@@ -11,9 +11,9 @@ use super::target::{TOO_LARGE, Targets, own_scale};
 use super::{Floats, QuantizeOptions, QuantizedModel, refused};
 use crate::error::ModelError;
 use crate::float::{FloatFunction, FloatOp};
-use provenn_circuits::functions::Sampled;
+use provenn_circuits::functions::{Curve, Sampled};
 use provenn_circuits::layers::{Activation, Arrange, Combine, Function, Layer, MaxPool, Requantize, Reshape};
-use provenn_circuits::model::{LayerList, Node, Range, TableBits, ValueSpec};
+use provenn_circuits::model::{LayerList, Node, Range, Scale, TableBits, ValueSpec};
 
 /// Bits of public coefficients, with the sign, of a model that brings its own scales.
 const OWN_SCALES_COEFFICIENT_BITS: u8 = 24;
@@ -275,8 +275,34 @@ impl<'a> Builder<'a> {
         self.add(new, operands)
     }
 
+    /// A mean over a power of two of entries, in the operand's own scale, of a model that brings its scales: its halves
+    /// are exact and frequent, so they go to the even integer, as such a model means it. `None` for anything else.
+    fn even_mean(&self, block: &Block, op: &FloatOp, operand: &Value) -> Result<Option<New<'a>>, ModelError> {
+        let (Some((scale, output)), None) = (block.quantize, block.function) else { return Ok(None) };
+        let step = &self.graph.steps[block.core];
+        let Some((layer, count)) = plain_mean(op, operand, &step.shape) else { return Ok(None) };
+        let scale = own_scale(self.graph.name(block), scale)?;
+        let largest = operand.spec.range.lo.abs().max(operand.spec.range.hi + 1).saturating_mul(count);
+        let bits = (i64::BITS - (largest - 1).leading_zeros()).max(1);
+        if count == 1
+            || !(count as u64).is_power_of_two()
+            || bits > 13
+            || operand.scales != Scales::one(scale)
+        {
+            return Ok(None);
+        }
+        let power = |exponent| Scale { mantissa: 1, exponent };
+        let input = power(-(count.trailing_zeros() as i32));
+        let sampled = Sampled { curve: Curve::Even, input, output: power(0), bits: bits as u8 };
+        let requantize = Some((0, Function::Table(sampled), output));
+        Ok(Some(New { requantize, ..self.new_node(block, layer, Scales::one(scale)) }))
+    }
+
     /// A layer that computes sums or products.
     fn accumulate(&mut self, block: &Block, op: &FloatOp, operands: Vec<Value>) -> Result<Value, ModelError> {
+        if let Some(new) = self.even_mean(block, op, &operands[0])? {
+            return self.add(new, &operands);
+        }
         let step = &self.graph.steps[block.core];
         let bits = self.bits(self.graph.is_output(block.last + 1), &operands);
         let real = real_layer(op, &operands, &step.shape, bits);

@@ -145,6 +145,25 @@ fn terms(op: &FloatOp, operands: &[Value], shape: &[usize]) -> usize {
     }
 }
 
+/// A mean that is one number times the sum of its entries, as a layer that gives that sum, and how many entries there are.
+pub(super) fn plain_mean(op: &FloatOp, operand: &Value, shape: &[usize]) -> Option<(Layer, i64)> {
+    let count = terms(op, std::slice::from_ref(operand), shape) as i64;
+    let requantize = None;
+    match op {
+        FloatOp::AveragePool { window, include } => {
+            let pads = window.begin.iter().zip(&window.end).map(|(&begin, &end)| [begin, end]);
+            let (all, window, include) = (include.iter().copied().eq(pads), window.clone(), include.clone());
+            let numerator = count as u64;
+            all.then(|| (Layer::AveragePool(AveragePool { window, include, numerator, requantize }), count))
+        }
+        FloatOp::Reduce { axes: summed, mean: true } => {
+            let layer = Reduce { axes: axes(summed), shape: axes(shape), multiplier: 1, requantize };
+            Some((Layer::Reduce(layer), count))
+        }
+        _ => None,
+    }
+}
+
 fn positions(window: &Window) -> usize {
     window.kernel.iter().map(|&k| k as usize).product()
 }

@@ -1,10 +1,11 @@
 //! Models that ONNX Runtime quantized: the integer model gives the integers that ONNX Runtime gives.
 //!
-//! `generate.py` says what the fixtures hold. Two things alone differ, and only where a quotient is close to half a step:
-//! factors have a limited number of bits here, and halves are rounded up here but to the even integer there. A layer alone
-//! is therefore nearly always equal, but for means over a power of two of entries, where halves are common. A whole model
-//! is nearly always equal if it is shallow; in a deep one every difference becomes several in the next layer, as it does
-//! between ONNX Runtime's own float and integer kernels.
+//! `generate.py` says what the fixtures hold. Integers differ only where a quotient is close to half a step: factors have a
+//! limited number of bits here, and ONNX Runtime adds 32-bit floats. A layer alone is therefore nearly always equal, but for
+//! means over a power of two of entries: there halves are common, and some of them are no longer halves in floats. A whole
+//! model is nearly always equal if it is shallow; in a deep one every difference becomes several in the next layer, as it
+//! does between ONNX Runtime's own float and integer kernels: those agree on 92.8 % of the outputs of `residual`, and on
+//! 98.1 % of those of `resnet-digits`.
 
 use ndarray::{ArrayD, Ix1, IxDyn, OwnedRepr};
 use ndarray_npy::{NpzReader, ReadableElement};
@@ -165,13 +166,17 @@ impl Case {
         for (node, distance) in distances.iter().enumerate().filter(|(_, distance)| distance.count > 0) {
             let (layer, name) = (&layers.nodes[node].layer, &self.quantized.layer_names[node]);
             println!("{} {name}: {} {:.4} equal, {distance:?}", self.name, layer.kind(), distance.equal());
-            // Rounding halves up instead of to the even integer never gives less.
             let good = match layer {
-                Layer::AveragePool(_) | Layer::Reduce(_) => distance.equal + distance.above == distance.count,
+                // Halves are frequent, and ONNX Runtime's sums of 32-bit floats miss some of them.
+                Layer::AveragePool(_) | Layer::Reduce(_) => distance.equal() >= 0.95,
                 _ => distance.count - distance.equal <= 1 + distance.count / 1000,
             };
             assert!(good && distance.largest <= 1, "{} {name}: {distance:?}", self.name);
         }
+        let sum = |part: fn(&Distance) -> usize| distances.iter().map(part).sum::<usize>() as f64;
+        let share = sum(|distance| distance.equal) / sum(|distance| distance.count);
+        println!("{}: {share:.4} of all layers' integers equal", self.name);
+        assert!(share >= 0.99, "{}: {share} of all layers' integers equal", self.name);
         let compared = known.iter().flatten().count();
         println!("{}: {compared} of {} layers compared", self.name, layers.nodes.len());
         assert!(2 * compared > layers.nodes.len(), "{}: {compared} layers compared", self.name);
@@ -198,8 +203,8 @@ fn a_cnn_with_signed_activations_gives_the_same_integers() {
 #[test]
 fn a_residual_network_gives_the_same_integers() {
     // Its means over four entries end in halves, and its last layer reads them.
-    check("residual", 0.75);
-    check("residual-signed", 0.85);
+    check("residual", 0.9);
+    check("residual-signed", 0.94);
 }
 
 #[test]
@@ -220,5 +225,5 @@ fn mobilenet_digits_gives_the_same_integers() {
 #[test]
 fn conv1d_timeseries_gives_the_same_integers() {
     // Its means over four entries end in halves.
-    check("conv1d-timeseries", 0.8);
+    check("conv1d-timeseries", 0.9);
 }

@@ -332,8 +332,11 @@ fn keys_that_ask_for_too_much_are_refused_before_any_work() {
     let nodes =
         (0..20u32).flat_map(|i| [node(raw(1, 2, 2), 2 * i), node(reshape(&[1 << (i + 1), 1]), 2 * i + 1)]);
     refused(&[1], nodes.collect(), "number of axes of a tensor");
-    // A value read again and again under shapes that split its axis.
-    let nodes = (0..40u32).flat_map(|i| [node(reshape(&[60, 60]), 0), node(raw(60, 1, 2), 2 * i + 1)]);
+    // Many values that are read under shapes that split their axis.
+    let identity = || activation(Function::Identity, 0, range, 4);
+    let nodes = (0..40u32).flat_map(|i| {
+        [node(identity(), 0), node(reshape(&[60, 60]), 3 * i + 1), node(raw(60, 1, 2), 3 * i + 2)]
+    });
     refused(&[3600], nodes.collect(), "sum of the ranks of split axes");
     // A large input that many layers read whole.
     let nodes = (0..40).map(|_| node(raw(256, 1, 3), 0)).collect();

@@ -3,6 +3,6 @@
 mod cheating;
 mod false_layers;
 mod honest;
+mod hostile;
 mod layers;
 mod models;
-mod scratch;
