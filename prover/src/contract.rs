@@ -336,3 +336,63 @@ impl<'v> Folded<'v> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use provenn_algebra::multilinear::{eq_table, variables};
+    use provenn_circuits::circuit::{Role, Tensor, product_form};
+    use provenn_circuits::forms::Form;
+    use provenn_circuits::model;
+
+    /// A box of batch, own and summed indices, a tensor's shape, and a view from the box to the tensor.
+    fn any_view() -> impl Strategy<Value = ([Vec<usize>; 3], Vec<usize>, View)> {
+        let extents = || prop::collection::vec(1usize..5, 0..3);
+        let axes = prop::collection::vec((1usize..6, -3i64..5), 0..4);
+        let feeds = prop::collection::vec((0usize..4, -3i64..4), 6);
+        (extents(), extents(), extents(), axes, feeds).prop_map(|(batch, own, sum, axes, feeds)| {
+            let shape = axes.iter().map(|&(extent, _)| extent).collect();
+            let mut maps: Vec<AxisMap> = axes.iter().map(|&(_, offset)| AxisMap::fixed(offset)).collect();
+            let indices = batch.len() + own.len() + sum.len();
+            // The last indices first, so that axes list them in any order.
+            for (index, (axis, stride)) in feeds.into_iter().enumerate().take(indices).rev() {
+                if let Some(map) = maps.get_mut(axis) {
+                    map.terms.push((index, stride));
+                }
+            }
+            ([batch, own, sum], shape, View::new(0, maps))
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn folding_through_a_view_gives_what_the_verifier_pulls_back(
+            ([batch, own, sum], shape, view) in any_view(),
+            coefficient in -5i64..6,
+            constant in -2i64..3,
+            seed in any::<u64>(),
+        ) {
+            let values: Vec<i64> = (0..shape.iter().product::<usize>() as i64).map(|v| (v * v - 7) << 20).collect();
+            let mut circuit = Circuit::default();
+            let range = model::Range::signed(40);
+            circuit.tensors.push(Tensor { name: String::new(), shape, role: Role::Witness, range });
+            let expr = Expr::view(coefficient, view).offset(constant);
+            let point = |extents: &[usize], salt: u64| -> Vec<Fp> {
+                let count = extents.iter().map(|&d| variables(d)).sum::<usize>() as u64;
+                (0..count).map(|i| Fp::from(seed ^ salt << 32 ^ i).square()).collect()
+            };
+            let (b, o, s) = (point(&batch, 1), point(&own, 2), point(&sum, 3));
+            let folded = fold(&circuit, &vec![Cow::Borrowed(&values[..])], &expr, [&batch, &own, &sum], &o);
+            let left: Fp =
+                folded.iter().zip(eq_table(&[&b[..], &s].concat())).map(|(value, eq)| *value * eq).sum();
+            let mut form = Form::default();
+            let extents = [&batch[..], &own, &sum].concat();
+            form.add_expr(Fp::ONE, &expr, &box_vectors(&extents, &[b, o, s].concat()), &circuit);
+            let terms = form.terms.iter().map(|term| term.coefficient * product_form(&values, &term.vectors));
+            prop_assert_eq!(left, form.affine.constant + terms.sum::<Fp>());
+        }
+    }
+}
