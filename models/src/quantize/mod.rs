@@ -30,8 +30,8 @@
 //! with which weights fit; one that ends in a function gives `output_bits` with 25 % of headroom over the calibrated maximum.
 //!
 //! **Models that are quantized already** (`FloatOp::Quantize`) keep their own scales and integers, less the zero points, so
-//! that padding and zero are 0: only the rounding differs, half up of an integer quotient instead of half to even of a float.
-//! Weights, unless asked otherwise, and coefficients then have 24 bits with the sign, so that quotients agree with those of floats
+//! that padding and zero are 0. Halves are rounded up, except where they are exact and frequent, in means over a power of two of
+//! entries: there they go to the even integer, as in ONNX. Weights, unless asked otherwise, and coefficients then have 24 bits with the sign, so that quotients agree with those of floats
 //! to about `2^-14`.
 //!
 //! **Extreme inputs.** The domain of every requantization is the worst case over all inputs in range for these very weights,

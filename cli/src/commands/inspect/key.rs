@@ -180,6 +180,7 @@ fn table_text(table: &Table) -> String {
         Table::Clamp { function, lo, hi, bits } => {
             format!("{} of {} bits to {lo}..{hi}", function.name(), bits + 1)
         }
+        Table::Rectify { bits } => format!("rectifier of {} bits", bits + 1),
         Table::Saturate { split, bits } => {
             format!("saturation of {} bits to {}", split + bits + 1, split + 1)
         }
