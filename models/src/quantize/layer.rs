@@ -154,7 +154,7 @@ pub(super) fn plain_mean(op: &FloatOp, operand: &Value, shape: &[usize]) -> Opti
             let pads = window.begin.iter().zip(&window.end).map(|(&begin, &end)| [begin, end]);
             let (all, window, include) = (include.iter().copied().eq(pads), window.clone(), include.clone());
             let numerator = count as u64;
-            all.then(|| (Layer::AveragePool(AveragePool { window, include, numerator, requantize }), count))
+            all.then_some((Layer::AveragePool(AveragePool { window, include, numerator, requantize }), count))
         }
         FloatOp::Reduce { axes: summed, mean: true } => {
             let layer = Reduce { axes: axes(summed), shape: axes(shape), multiplier: 1, requantize };

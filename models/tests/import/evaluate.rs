@@ -242,6 +242,7 @@ fn function_of(function: FloatFunction, x: f64) -> f64 {
             Curve::Exp => x.exp(),
             Curve::Sqrt => x.max(0.0).sqrt(),
             Curve::Abs => x.abs(),
+            Curve::Even => x.round_ties_even(),
         },
     }
 }
