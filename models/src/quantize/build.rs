@@ -23,6 +23,10 @@ const OUTPUT_COEFFICIENT_BITS: u8 = 20;
 const SPARE_COEFFICIENT_BITS: u8 = 5;
 /// Requantized values have at most this many bits, with the sign.
 const VALUE_BITS: u32 = 14;
+/// Most steps of what an arrangement fills with, and of the distance between entries whose maximum is taken.
+const MOST_STEPS: f64 = 8191.0;
+/// How much coarser an arrangement's operands may become for what it fills with.
+const MAX_COARSENING: f64 = 16.0;
 
 /// A node to be added.
 struct New<'n> {
@@ -247,14 +251,36 @@ impl<'a> Builder<'a> {
             true => largest,
             false => rounded(self.targets.common(block.core + 1).unwrap_or(largest)),
         };
+        let fill = self.representable(block, fill, scale, &operands);
+        let needed = fill.abs() / MOST_STEPS;
+        if needed > MAX_COARSENING * scale {
+            let reason = format!("it fills with {fill}, far outside of its operand's range");
+            return Err(refused(self.graph.name(block), reason));
+        }
+        let scale = if needed > scale { rounded(needed * (1.0 + 1e-6)) } else { scale };
         for operand in &mut operands {
             if operand.scales.largest() != scale {
                 *operand = self.rescaled(self.graph.name(block), operand, scale)?;
             }
         }
-        let fill = (fill / scale).round().clamp(-f64::from(1 << 13), f64::from((1 << 13) - 1)) as i64;
+        let fill = (fill / scale).round() as i64;
         let layer = Layer::Arrange(Arrange { fill, ..arrange.clone() });
         self.add(self.new_node(block, layer, Scales::one(scale)), &operands)
+    }
+
+    /// What an arrangement fills with. Where only the largest entry of windows is read, everything far below the operands
+    /// is the same, and what a maximum can read is as low.
+    fn representable(&self, block: &Block, fill: f64, scale: f64, operands: &[Value]) -> f64 {
+        let readers = self.graph.readers(block.core + 1);
+        let compared = |&step: &usize| matches!(self.graph.steps[step].op, FloatOp::MaxPool { .. });
+        if readers.is_empty() || !readers.iter().all(compared) {
+            return fill;
+        }
+        let of = |operand: &Value, end: i64| end as f64 * operand.scales.largest();
+        let least = operands.iter().map(|operand| of(operand, operand.spec.range.lo)).fold(0.0, f64::min);
+        let most = operands.iter().map(|operand| of(operand, operand.spec.range.hi)).fold(0.0, f64::max);
+        // Two steps are for the rounding of operands that are brought to another scale.
+        fill.max((most - (MOST_STEPS - 2.0) * scale).min(least))
     }
 
     /// A value with another scale.

@@ -183,6 +183,11 @@ def movements():
     case("pad-attributes", [1, 2, 3], ("Pad x -> y", {"pads": [0, 0, 1, 0, 0, 2], "value": -0.5}), opset=9)
     case("pad-axes", [2, 3, 4], "Pad x p v a -> y", opset=18, p=[1, 2, 0, 1], v=np.asarray(-1.0), a=[-1, 0])
     case("pad-conv", [1, 1, 4, 4], "Pad x p -> h", "Conv h w b -> y", p=[0, 0, 1, 2, 0, 0, 1, 0], w=(2, 1, 3, 3), b=(2,))
+    below = {"kernel_shape": [3], "strides": [2]}
+    case("pad-far-below", [1, 2, 8], "Relu x -> r", "Pad r p v -> h", ("MaxPool h -> y", below), p=[0, 0, 1, 0, 0, 1], v=np.asarray(-1e38))
+    case("pad-below", [1, 2, 8], "Pad x p v -> h", ("MaxPool h -> y", below), p=[0, 0, 1, 0, 0, 2], v=np.asarray(-50.0))
+    case("pad-above", [2, 4], "Sigmoid x -> s", "Pad s p v -> y", p=[0, 1, 2, 0], v=np.asarray(3.0))
+    case("pad-far-above", [1, 2, 8], "Conv x w -> h", "Pad h p v -> q", "Conv q w -> y", p=[0, 0, 2, 0, 0, 2], v=np.asarray(60.0), w=(2, 2, 2))
     case("transpose", [2, 3, 4, 5], ("Transpose x -> y", {"perm": [2, 0, 3, 1]}))
     case("transpose-default", [2, 3, 4], "Transpose x -> y")
     case("reshape", [2, 3, 4], "Reshape x s -> y", s=[0, -1, 2])
