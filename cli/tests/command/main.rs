@@ -5,4 +5,5 @@ mod files;
 mod forgeries;
 mod inspect;
 mod journey;
+mod networks;
 mod refusals;

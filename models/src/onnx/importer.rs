@@ -406,6 +406,6 @@ fn advice(operator: &str) -> String {
     if matches!(operator, "If" | "Loop" | "Scan") {
         return "export the model with fixed shapes and without control flow".to_owned();
     }
-    let names: Vec<&str> = OPERATORS.iter().map(|operator| operator.name).collect();
-    format!("supported are {}", names.join(", "))
+    "export the model without it, or end the model before it (docs/src/operators.md lists what is read)"
+        .to_owned()
 }
