@@ -69,13 +69,12 @@ fn every_unsupported_node_is_named_with_what_to_do() {
     let bytes = changed(zoo::lenet5(), |model| {
         let nodes = &mut model.graph.as_mut().unwrap().node;
         let pools: Vec<usize> = (0..nodes.len()).filter(|&n| nodes[n].op_type == "MaxPool").collect();
-        let storage = AttributeProto {
-            name: "storage_order".to_string(),
-            r#type: AttributeType::Int as i32,
-            i: 1,
+        nodes[pools[0]].attribute.push(AttributeProto {
+            name: "auto_pad".to_string(),
+            r#type: AttributeType::String as i32,
+            s: b"SIDEWAYS".to_vec(),
             ..AttributeProto::default()
-        };
-        nodes[pools[0]].attribute.push(storage);
+        });
         nodes[pools[0]].name = "first pool".to_string();
         let last = nodes.len() - 1;
         nodes[last].op_type = "Einsum".to_string();
@@ -84,7 +83,7 @@ fn every_unsupported_node_is_named_with_what_to_do() {
     place.put("net.onnx", bytes);
     place.refused(
         "commit net.onnx --calibrate net.npz -o net",
-        "node last node: operator Einsum is not supported",
+        "node first pool: attribute auto_pad of MaxPool is SIDEWAYS",
     );
     let json = place.provenn("inspect net.onnx --json").good().json();
     let refused: Vec<&str> = json["nodes"]
@@ -98,7 +97,7 @@ fn every_unsupported_node_is_named_with_what_to_do() {
     assert_eq!(refused, ["first pool", "last node"], "{json}");
     let text = place.provenn("inspect net.onnx").good().out;
     for part in [
-        "node first pool: attribute storage_order of MaxPool is 1",
+        "node first pool: attribute auto_pad of MaxPool is SIDEWAYS",
         "node last node: operator Einsum",
         "cannot be committed",
     ] {
