@@ -1,10 +1,11 @@
-//! The steps of a proof, and whole proofs of the bundled model.
+//! The steps of a proof, and whole proofs of the bundled models.
 #![allow(missing_docs, reason = "criterion's macros generate undocumented functions")]
 
 mod models;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use provenn_circuits::products::MIN_K;
+use provenn_models::zoo::{self, ZooModel};
 use provenn_prover::stages::{Reduction, products};
 use provenn_prover::{ProveOptions, ProvingKey};
 use provenn_verifier::VerifyingKey;
@@ -30,10 +31,26 @@ fn halo2(c: &mut Criterion) {
     c.bench_function("halo2_products", |b| b.iter(|| black_box(products(MIN_K))));
 }
 
-/// The bundled model: from key and input to proof bytes, and from key and proof bytes to the verdict.
-fn digits(c: &mut Criterion) {
-    let (key, input) = models::digits();
-    let mut group = c.benchmark_group("digits_mlp");
+/// The reduction of one convolution: its operands are folded through their views.
+fn convolutions(c: &mut Criterion) {
+    let mut group = c.benchmark_group("convolution");
+    for (channels, side) in [(4, 32), (16, 16), (32, 32)] {
+        let (key, input) = models::convolution(channels, side);
+        let reduction = Reduction::new(&key, &input).expect("a valid input");
+        group.throughput(Throughput::Elements(u64::from(channels * channels * 9 + channels * side * side)));
+        group.bench_function(format!("{channels}x{side}x{side}"), |b| b.iter(|| black_box(reduction.run())));
+    }
+    group.finish();
+}
+
+/// The bundled models: from key and input to proof bytes, and from key and proof bytes to the verdict.
+fn bundled(c: &mut Criterion) {
+    zoo::all().into_iter().for_each(|model| whole(c, model));
+}
+
+fn whole(c: &mut Criterion, model: ZooModel) {
+    let (key, input) = models::bundled(model);
+    let mut group = c.benchmark_group(model.name);
     group.sample_size(20);
     group.bench_function("prove", |b| b.iter(|| black_box(key.prove(&input, ProveOptions::default()))));
     let proof = key.prove(&input, ProveOptions::default()).expect("a valid input").bytes;
@@ -48,5 +65,5 @@ fn digits(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, lookups, halo2, digits);
+criterion_group!(benches, lookups, halo2, convolutions, bundled);
 criterion_main!(benches);

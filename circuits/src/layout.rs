@@ -335,7 +335,7 @@ fn outer_product(axes: &[usize], shape: &[usize], vectors: &[Vec<Fp>], scale: Fp
 }
 
 /// Writes `vector`, cut into blocks of `width`, as a sum of (block weights) x (row vector): greedily, so a product
-/// over the index bits has one term and a truncated product two.
+/// over the index bits has one term and a truncated product two. There are at most as many terms as blocks, or as entries of one.
 fn rank_factor(vector: &[Fp], width: usize) -> Vec<(Vec<Fp>, Vec<Fp>)> {
     let blocks: Vec<Vec<Fp>> = vector
         .chunks(width)
@@ -345,16 +345,6 @@ fn rank_factor(vector: &[Fp], width: usize) -> Vec<(Vec<Fp>, Vec<Fp>)> {
             block
         })
         .collect();
-    if blocks.len() > width {
-        // Fewer rows than blocks: one term per row.
-        return (0..width)
-            .map(|row| {
-                let mut unit = vec![Fp::ZERO; width];
-                unit[row] = Fp::ONE;
-                (blocks.iter().map(|block| block[row]).collect(), unit)
-            })
-            .collect();
-    }
     // Per basis vector: block weights, the vector, the place and inverse of its first non-zero entry.
     let mut basis: Vec<(Vec<Fp>, Vec<Fp>, usize, Fp)> = Vec::new();
     for (b, block) in blocks.iter().enumerate() {
@@ -366,6 +356,15 @@ fn rank_factor(vector: &[Fp], width: usize) -> Vec<(Vec<Fp>, Vec<Fp>)> {
         });
         if let Some((weights, ratio)) = known {
             weights[b] = ratio;
+        } else if basis.len() == width {
+            // One term per row.
+            return (0..width)
+                .map(|row| {
+                    let mut unit = vec![Fp::ZERO; width];
+                    unit[row] = Fp::ONE;
+                    (blocks.iter().map(|block| block[row]).collect(), unit)
+                })
+                .collect();
         } else {
             let mut weights = vec![Fp::ZERO; blocks.len()];
             weights[b] = Fp::ONE;
@@ -379,6 +378,7 @@ fn rank_factor(vector: &[Fp], width: usize) -> Vec<(Vec<Fp>, Vec<Fp>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::circuit::AxisMap;
     use crate::circuit::product_form;
     use crate::model;
     use proptest::prelude::*;
@@ -436,6 +436,33 @@ mod tests {
                 if eq_structured {
                     prop_assert!(pieces.len() <= 2, "a truncated product has rank at most 2");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn long_axes_have_no_more_pieces_than_the_limit_counts() {
+        // An axis of more blocks than a row of its own has entries: 1025 of one entry a row, 35 of 32.
+        for (shape, n) in [(vec![1025, 32], 32), (vec![1100], 32), (vec![3, 1100], 32), (vec![5, 700, 2], 64)]
+        {
+            let circuit = circuit(std::slice::from_ref(&shape));
+            let layout = Layout::new(&circuit, n);
+            let view = View::axes(0, &(0..shape.len()).collect::<Vec<_>>());
+            let plain: Vec<Vec<Fp>> = shape
+                .iter()
+                .enumerate()
+                .map(|(a, &d)| eq_prefix(&point(variables(d), a as u64 + 2), d))
+                .collect();
+            let shifted =
+                View::new(0, view.axes.iter().map(|map| AxisMap { offset: -1, ..map.clone() }).collect());
+            let free: Vec<Vec<Fp>> = shape
+                .iter()
+                .map(|&d| (0..d as u64).map(|x| Fp::from(x * x + 1).square()).collect())
+                .collect();
+            for (view, vectors) in [(view, plain), (shifted, free)] {
+                let pieces = layout.factor(0, &shape, Fp::ONE, &vectors);
+                let len: usize = pieces.iter().map(|piece| piece.columns.len() + piece.rows.len()).sum();
+                assert!(len as u64 <= layout.piece_len(&view, &shape, &shape), "{shape:?}: {}", pieces.len());
             }
         }
     }

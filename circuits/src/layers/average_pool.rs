@@ -81,7 +81,8 @@ impl AveragePool {
         let entry = if padded { input.range.union(&Range::new(0, 0)) } else { input.range };
         self.regions(&input.shape[2..], spatial).iter().try_fold(Range::new(0, 0), |range, region| {
             let inside = region.iter().try_fold(1i64, |n, stretch| n.checked_mul(stretch.inside))?;
-            let most = self.multiplier(region).checked_mul(inside)?;
+            // The sum is computed first, so it must fit even if it is then multiplied by 0.
+            let most = self.multiplier(region).max(1).checked_mul(inside)?;
             Some(range.union(&Range::new(entry.lo.checked_mul(most)?, entry.hi.checked_mul(most)?)))
         })
     }
