@@ -220,7 +220,7 @@ pub fn choose_tables(layers: &LayerList) -> Result<LayerList, CircuitError> {
     let mut best: Option<(usize, LayerList)> = None;
     let mut failure = None;
     for direct in widest..=13 {
-        for limb in 4..=12 {
+        for limb in 4..=14 {
             let candidate = LayerList { tables: TableBits { limb, direct }, ..layers.clone() };
             // The key must derive as a whole: the key proof, and the modes that need the most constraints.
             let sound = key(&candidate).and_then(|_| inference(&candidate, Modes::ALL[3]));

@@ -87,7 +87,7 @@ pub struct QuantizeOptions {
     ///
     /// `None` takes 24 for a model that brings its own scales, else the smallest of 8, 10, 12, 14 and 16 that loses nothing
     /// measurable on at most 32 of the calibration samples (fewer if the model is large): its top-1 agreement with the float model is not below that of any other, and its mean
-    /// absolute output error is at most 1.1 times that of 16 bits.
+    /// absolute output error is at most 1.25 times that of 16 bits.
     pub weight_bits: Option<u8>,
 }
 
@@ -198,7 +198,7 @@ fn search(
     let best_agreement = tried.iter().map(|(score, _)| score.agreement).max().unwrap_or(0);
     let widest_error = tried.last().map_or(0.0, |(score, _)| score.mean_error);
     let last = tried.len() - 1;
-    let good = |score: &Score| score.agreement == best_agreement && score.mean_error <= 1.1 * widest_error;
+    let good = |score: &Score| score.agreement == best_agreement && score.mean_error <= 1.25 * widest_error;
     let index = tried.iter().position(|(score, _)| good(score)).unwrap_or(last);
     Ok(tried.swap_remove(index).1)
 }
