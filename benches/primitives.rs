@@ -5,6 +5,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use halo2_proofs::arithmetic::{Field, best_multiexp};
 use provenn_algebra::commit::Committer;
 use provenn_algebra::encoding::{compress, decompress};
+use provenn_algebra::fixed::FixedBases;
 use provenn_algebra::generators::generators;
 use provenn_algebra::msm::msm;
 use provenn_algebra::small::{
@@ -131,6 +132,18 @@ fn multi_scalar(c: &mut Criterion) {
     group.finish();
 }
 
+fn fixed_bases(c: &mut Criterion) {
+    let points = generators(66).g;
+    let scalars = scalars(8 * 33);
+    let mut group = c.benchmark_group("fixed bases");
+    group.bench_function("prepare 66", |b| b.iter(|| FixedBases::new(black_box(&points))));
+    let bases = FixedBases::new(&points);
+    let vectors: Vec<(usize, &[Fp])> = scalars.chunks(33).map(|v| (0, v)).collect();
+    group.bench_function("one sum of 33", |b| b.iter(|| bases.sums(black_box(&vectors[..1]))));
+    group.bench_function("eight sums of 33", |b| b.iter(|| bases.sums(black_box(&vectors))));
+    group.finish();
+}
+
 fn points(c: &mut Criterion) {
     let bytes = compress(&generators(256).g);
     let mut group = c.benchmark_group("points");
@@ -139,5 +152,5 @@ fn points(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, field, small, commitments, multi_scalar, points);
+criterion_group!(benches, field, small, commitments, multi_scalar, fixed_bases, points);
 criterion_main!(benches);

@@ -4,11 +4,15 @@
 mod models;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use provenn_circuits::products::MIN_K;
+use halo2_proofs::plonk::create_proof;
+use provenn_algebra::transcript::ProverTranscript;
+use provenn_circuits::products::{MIN_K, ProductCircuit, ProductKeys};
 use provenn_models::zoo::{self, ZooModel};
-use provenn_prover::stages::{Reduction, products};
+use provenn_prover::stages::{Reduction, product_rows, products};
 use provenn_prover::{ProveOptions, ProvingKey};
 use provenn_verifier::VerifyingKey;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
 use std::hint::black_box;
 
 /// LogUp-GKR over the look-ups of one rectifier layer.
@@ -25,10 +29,27 @@ fn lookups(c: &mut Criterion) {
     group.finish();
 }
 
-/// The halo2 proof of the hidden products.
+/// The halo2 proof of the hidden products: by our prover, and by halo2's, which writes the same bytes.
 fn halo2(c: &mut Criterion) {
-    products(MIN_K).expect("halo2 proves true products");
-    c.bench_function("halo2_products", |b| b.iter(|| black_box(products(MIN_K))));
+    for k in [MIN_K, MIN_K + 1] {
+        let keys = ProductKeys::get(k);
+        let rows = product_rows(k);
+        let create_proof = || {
+            let circuit = ProductCircuit::new(k, rows.clone());
+            let rng = ChaCha20Rng::from_seed([0; 32]);
+            let mut transcript = ProverTranscript::new();
+            create_proof(&keys.params, keys.proving_key(), &[circuit], &[&[]], rng, &mut transcript)
+                .expect("halo2 proves true products");
+            transcript.finish()
+        };
+        create_proof();
+        products(k).expect("true products are proved");
+        let mut group = c.benchmark_group(format!("halo2 k={k}"));
+        group.sample_size(50);
+        group.bench_function("create_proof", |b| b.iter(|| black_box(create_proof())));
+        group.bench_function("own", |b| b.iter(|| black_box(products(k))));
+        group.finish();
+    }
 }
 
 /// The reduction of one convolution: its operands are folded through their views.

@@ -116,12 +116,13 @@ pub(crate) fn recode(magnitude: u128, negative: bool, widths: &[u32], mut digit:
 /// One weighted sum: `sum_i digits[i] * bases[i]`, digits of this width.
 pub(crate) struct Job<'a> {
     pub(crate) digits: &'a [i16],
+    pub(crate) bases: &'a [Point],
     pub(crate) width: u32,
 }
 
 /// The weighted sum of every job, as one point per bit of the width: job `j` is
 /// `sum_b 2^b * out[j][b]`. Returned one job after another.
-pub(crate) fn bucket_sums(jobs: &[Job<'_>], bases: &[Point]) -> Vec<Point> {
+pub(crate) fn bucket_sums(jobs: &[Job<'_>]) -> Vec<Point> {
     // Bucket w of a job holds weight w, for w in 0..=2^(width-1).
     let mut lengths = Vec::with_capacity(jobs.iter().map(|job| (1 << (job.width - 1)) + 1).sum());
     let mut points = vec![Point::IDENTITY; jobs.iter().map(|job| job.digits.len()).sum()];
@@ -141,7 +142,7 @@ pub(crate) fn bucket_sums(jobs: &[Job<'_>], bases: &[Point]) -> Vec<Point> {
             *cursor = start;
             start += length;
         }
-        for (&digit, base) in job.digits.iter().zip(bases) {
+        for (&digit, base) in job.digits.iter().zip(job.bases) {
             if digit != 0 {
                 let cursor = &mut cursors[digit.unsigned_abs() as usize];
                 points[*cursor as usize] = base.negated_if(digit < 0);

@@ -159,10 +159,11 @@ impl Committer {
             let planes = &*planes;
             jobs.extend(widths.iter().enumerate().map(|(window, &width)| Job {
                 digits: &planes[window * column.len()..(window + 1) * column.len()],
+                bases: &self.bases,
                 width,
             }));
         }
-        bucket_sums(&jobs, &self.bases)
+        bucket_sums(&jobs)
     }
 
     /// Sums per digit by the table; the points of the bits between are the identity.

@@ -9,6 +9,7 @@ mod affine;
 mod buckets;
 pub mod commit;
 pub mod encoding;
+pub mod fixed;
 pub mod generators;
 pub mod msm;
 pub mod multilinear;

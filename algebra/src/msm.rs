@@ -16,9 +16,9 @@ const ADDITION: usize = 100;
 
 /// A signed integer below `2^127` in absolute value.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-struct Half {
-    negative: bool,
-    magnitude: u128,
+pub(crate) struct Half {
+    pub(crate) negative: bool,
+    pub(crate) magnitude: u128,
 }
 
 /// `sum_i scalars[i] * points[i]`, in variable time.
@@ -61,12 +61,15 @@ pub fn msm(scalars: &[Fp], points: &[EqAffine]) -> Eq {
     for (i, half) in halves.iter().enumerate() {
         recode(half.magnitude, half.negative, &widths, |window, digit| digits[window * count + i] = digit);
     }
-    let jobs: Vec<Job<'_>> =
-        widths.iter().zip(digits.chunks_exact(count)).map(|(&width, digits)| Job { digits, width }).collect();
+    let jobs: Vec<Job<'_>> = widths
+        .iter()
+        .zip(digits.chunks_exact(count))
+        .map(|(&width, digits)| Job { digits, bases: &bases, width })
+        .collect();
     let threads = threads_for(cost * ADDITION);
     let per_group = (GROUP / count).clamp(1, jobs.len().div_ceil(pieces_for(threads)));
     let groups: Vec<&[Job<'_>]> = jobs.chunks(per_group).collect();
-    let sums = map(&groups, threads, |group| bucket_sums(group, &bases));
+    let sums = map(&groups, threads, |group| bucket_sums(group));
     // One point per bit, low bits first.
     let mut total = Eq::identity();
     for bit in sums.iter().flatten().rev() {
@@ -82,7 +85,7 @@ pub fn msm(scalars: &[Fp], points: &[EqAffine]) -> Eq {
 /// eigenvalue of the endomorphism `(x, y) -> (zeta*x, y)`.
 ///
 /// Babai's rounding with the lattice basis of `pasta_curves::glv`.
-fn split(k: &Fp) -> [Half; 2] {
+pub(crate) fn split(k: &Fp) -> [Half; 2] {
     let repr = k.to_repr();
     let mut limbs = [0u64; 4];
     for (limb, bytes) in limbs.iter_mut().zip(repr.as_chunks::<8>().0) {

@@ -89,7 +89,6 @@ impl Hasher {
 pub struct ProverTranscript {
     hasher: Hasher,
     proof: Vec<u8>,
-    points: Vec<EqAffine>,
 }
 
 /// The verifier's end: reads messages from the proof and absorbs them.
@@ -113,7 +112,7 @@ impl Default for ProverTranscript {
 impl ProverTranscript {
     /// An empty transcript and proof.
     pub fn new() -> Self {
-        ProverTranscript { hasher: Hasher::new(), proof: Vec::new(), points: Vec::new() }
+        ProverTranscript { hasher: Hasher::new(), proof: Vec::new() }
     }
 
     /// Absorbs bytes that both sides know, with their length.
@@ -141,11 +140,6 @@ impl ProverTranscript {
         self.hasher.point(point).ok_or(TranscriptError::Point { at: self.proof.len() })?;
         self.proof.extend_from_slice(&point.to_bytes());
         Ok(())
-    }
-
-    /// Points written through halo2's traits so far, in order: the first six are its advice columns.
-    pub fn halo2_points(&self) -> &[EqAffine] {
-        &self.points
     }
 
     /// The proof bytes.
@@ -279,9 +273,7 @@ impl VerifierTranscript<'_> {
 
 impl TranscriptWrite<EqAffine, Challenge255<EqAffine>> for ProverTranscript {
     fn write_point(&mut self, point: EqAffine) -> io::Result<()> {
-        self.point(&point)?;
-        self.points.push(point);
-        Ok(())
+        Ok(self.point(&point)?)
     }
 
     fn write_scalar(&mut self, scalar: Fp) -> io::Result<()> {

@@ -107,6 +107,8 @@ pub struct ProductKeys {
     pub lagrange: Vec<EqAffine>,
     /// Base of the blinding factors.
     pub blinding: EqAffine,
+    /// Base of the inner products, of the argument that opens a commitment.
+    pub inner: EqAffine,
     pk: OnceLock<ProvingKey<EqAffine>>,
 }
 
@@ -130,11 +132,11 @@ impl ProductKeys {
         let params = Params::<EqAffine>::new(k);
         let vk = keygen_vk(&params, &ProductCircuit { k, rows: None })
             .expect("the circuit is fixed and fits its size");
-        let (lagrange, blinding) = lagrange_bases(&params);
-        ProductKeys { params, vk, lagrange, blinding, pk: OnceLock::new() }
+        let (lagrange, [blinding, inner]) = lagrange_bases(&params);
+        ProductKeys { params, vk, lagrange, blinding, inner, pk: OnceLock::new() }
     }
 
-    /// The proving key; derived on first use.
+    /// The proving key for halo2's own prover, to which ours is compared; derived on first use.
     pub fn proving_key(&self) -> &ProvingKey<EqAffine> {
         self.pk.get_or_init(|| {
             let circuit = ProductCircuit { k: self.params.k(), rows: None };
@@ -144,19 +146,20 @@ impl ProductKeys {
     }
 }
 
-/// Lagrange bases and blinding base, recovered from the parameters' public serialization: k, then the bases
-/// `g`, `g_lagrange`, `w`, `u`.
-fn lagrange_bases(params: &Params<EqAffine>) -> (Vec<EqAffine>, EqAffine) {
+/// Lagrange bases, blinding base and inner product base, recovered from the parameters' public serialization: k, then
+/// the bases `g`, `g_lagrange`, `w`, `u`.
+fn lagrange_bases(params: &Params<EqAffine>) -> (Vec<EqAffine>, [EqAffine; 2]) {
     let n = 1usize << params.k();
     let mut bytes = Vec::new();
     params.write(&mut bytes).expect("a vector takes every write");
-    let points: Vec<[u8; 32]> = bytes[4 + 32 * n..4 + 32 * (2 * n + 1)]
+    let points: Vec<[u8; 32]> = bytes[4 + 32 * n..4 + 32 * (2 * n + 2)]
         .chunks_exact(32)
         .map(|chunk| chunk.try_into().expect("chunks have 32 bytes"))
         .collect();
     let mut points = provenn_algebra::encoding::decompress(&points).expect("parameters hold valid points");
-    let blinding = points.pop().expect("n + 1 points were read");
-    (points, blinding)
+    let last = [points[n], points[n + 1]];
+    points.truncate(n);
+    (points, last)
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ pub enum ProverError {
         /// Its reason.
         reason: String,
     },
-    /// halo2's prover failed, or its version draws randomness in another order than the one this program replays.
+    /// The hidden products do not fit the halo2 circuit of the key.
     #[error("the halo2 proof failed: {reason}")]
     Halo2 {
         /// What failed.

@@ -1,25 +1,22 @@
-//! Hidden messages: the masks, the prover's end of the channel, and the halo2 proof of the products.
+//! Hidden messages: the masks, and the prover's end of the channel.
 
 use crate::contract::ContractProver;
 use crate::error::ProverError;
 use crate::hooks::Hooks;
 use crate::lookup::LookupProver;
+use crate::products::ProductTables;
 use crate::prove::Phase;
 use crate::witness::Witness;
 use ff::Field;
-use group::Curve;
-use halo2_proofs::plonk::create_proof;
 use provenn_algebra::commit::Committer;
-use provenn_algebra::msm::msm;
 use provenn_algebra::transcript::ProverTranscript;
 use provenn_algebra::{EqAffine, Fp};
 use provenn_circuits::forms::{Form, GATE_COLUMNS, Messages, Slot};
-use provenn_circuits::products::{ProductCircuit, ProductKeys, UNUSABLE_ROWS};
+use provenn_circuits::products::{ProductKeys, UNUSABLE_ROWS};
 use provenn_circuits::reduction::{BilinearPoints, Party};
 use provenn_circuits::system::System;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRng, SeedableRng};
-use rayon::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
 /// A generator seeded with 32 fresh bytes of the operating system, for one proof.
@@ -27,7 +24,7 @@ pub(crate) fn fresh_rng() -> Result<ChaCha20Rng, ProverError> {
     Ok(ChaCha20Rng::from_seed(*fresh_seed()?))
 }
 
-fn fresh_seed() -> Result<Zeroizing<[u8; 32]>, ProverError> {
+pub(crate) fn fresh_seed() -> Result<Zeroizing<[u8; 32]>, ProverError> {
     let mut seed = Zeroizing::new([0; 32]);
     getrandom::fill(&mut seed[..]).map_err(|error| ProverError::Randomness { reason: error.to_string() })?;
     Ok(seed)
@@ -87,11 +84,9 @@ impl Masks {
     pub(crate) fn commit(&self, committer: &Committer, keys: &ProductKeys) -> MaskCommitments {
         let rounds =
             self.rounds.iter().zip(&self.round_blinds).map(|(m, blind)| committer.commit_field(m, blind));
-        let gates =
-            self.gates.par_iter().zip(&self.gate_blinds).map(|(mu, blind)| commit_lagrange(keys, mu, blind));
         MaskCommitments {
             rounds: rounds.collect(),
-            gates: gates.collect(),
+            gates: ProductTables::get(keys).commit_values(self.gates.iter().zip(&self.gate_blinds)),
             rows: committer.commit_field(&self.rows, &self.row_blind),
         }
     }
@@ -113,14 +108,6 @@ pub(crate) struct MaskCommitments {
     pub(crate) rounds: Vec<EqAffine>,
     pub(crate) gates: Vec<EqAffine>,
     pub(crate) rows: EqAffine,
-}
-
-/// Commitment over halo2's Lagrange bases.
-pub(crate) fn commit_lagrange(keys: &ProductKeys, values: &[Fp], blind: &Fp) -> EqAffine {
-    let scalars: Vec<Fp> = values.iter().chain([blind]).copied().collect();
-    let bases: Vec<EqAffine> =
-        keys.lagrange[..values.len()].iter().chain([&keys.blinding]).copied().collect();
-    msm(&scalars, &bases).to_affine()
 }
 
 /// The prover's party: computes every message, masks it, and absorbs it.
@@ -268,62 +255,4 @@ impl<H: Hooks> Party for ProverParty<'_, H> {
             contracts.begin_sum_phase();
         }
     }
-}
-
-/// The randomness that halo2 will draw, known ahead by replaying a clone of its generator.
-///
-/// `create_proof` of halo2_proofs 0.4.1 draws, before anything else, six field elements per advice column in column order
-/// (the unusable rows), then one blind per column. [`prove_products`] checks that its commitments agree.
-pub(crate) struct Halo2Randomness {
-    seed: Zeroizing<[u8; 32]>,
-    /// Values of the unusable rows, by column.
-    pub(crate) tails: [[Fp; UNUSABLE_ROWS]; GATE_COLUMNS],
-    /// Blinds of the columns.
-    pub(crate) blinds: [Fp; GATE_COLUMNS],
-}
-
-impl Halo2Randomness {
-    pub(crate) fn draw() -> Result<Halo2Randomness, ProverError> {
-        let seed = fresh_seed()?;
-        let mut replay = ChaCha20Rng::from_seed(*seed);
-        let tails = std::array::from_fn(|_| std::array::from_fn(|_| Fp::random(&mut replay)));
-        let blinds = std::array::from_fn(|_| Fp::random(&mut replay));
-        Ok(Halo2Randomness { seed, tails, blinds })
-    }
-}
-
-impl Drop for Halo2Randomness {
-    fn drop(&mut self) {
-        self.tails.zeroize();
-        self.blinds.zeroize();
-    }
-}
-
-/// Runs halo2 on the transcript and checks that it committed to exactly the columns that were bound.
-pub(crate) fn prove_products(
-    k: u32,
-    gates: &[[Fp; GATE_COLUMNS]],
-    randomness: Halo2Randomness,
-    transcript: &mut ProverTranscript,
-) -> Result<(), ProverError> {
-    let keys = ProductKeys::get(k);
-    let circuit = ProductCircuit::new(k, gates.to_vec());
-    let rng = ChaCha20Rng::from_seed(*randomness.seed);
-    create_proof(&keys.params, keys.proving_key(), &[circuit], &[&[]], rng, transcript)
-        .map_err(|error| ProverError::Halo2 { reason: error.to_string() })?;
-    let n = keys.lagrange.len();
-    for column in 0..GATE_COLUMNS {
-        let mut values = vec![Fp::ZERO; n];
-        for (value, cells) in values.iter_mut().zip(gates) {
-            *value = cells[column];
-        }
-        values[n - UNUSABLE_ROWS..].copy_from_slice(&randomness.tails[column]);
-        let expected = commit_lagrange(keys, &values, &randomness.blinds[column]);
-        if transcript.halo2_points().get(column) != Some(&expected) {
-            return Err(ProverError::Halo2 {
-                reason: format!("advice column {column} is not committed with the replayed randomness"),
-            });
-        }
-    }
-    Ok(())
 }

@@ -4,6 +4,7 @@ use crate::columns::ColumnSet;
 use crate::error::ProverError;
 use crate::hidden::{fresh_rng, random_vector};
 use crate::hooks::{Honest, Hooks};
+use crate::products::ProductTables;
 use crate::prove::{Job, Phase, prove};
 use crate::witness::{assign, check};
 use bincode::{Decode, Encode};
@@ -256,7 +257,7 @@ impl ProvingKey {
     /// Builds what the first proof would build: tables of generators and halo2's keys. Optional.
     pub fn prepare(&self) {
         self.committer.prepare();
-        ProductKeys::get(self.shape.k).proving_key();
+        ProductTables::get(ProductKeys::get(self.shape.k));
     }
 
     /// The model ID.

@@ -16,6 +16,7 @@ mod hooks;
 mod key;
 mod lookup;
 mod opening;
+mod products;
 mod prove;
 pub mod stages;
 mod witness;

@@ -2,8 +2,9 @@
 
 use crate::columns::Columns;
 use crate::error::ProverError;
-use crate::hidden::{Halo2Randomness, Masks, commit_lagrange, random_vector};
+use crate::hidden::{Masks, random_vector};
 use crate::hooks::Hooks;
+use crate::products::{ProductRandomness, ProductTables};
 use ff::{Field, PrimeField};
 use provenn_algebra::commit::Committer;
 use provenn_algebra::multilinear::bind_top;
@@ -79,7 +80,7 @@ impl Closing<'_> {
         let mut first = OpeningMessages {
             commitments: [
                 self.committer.commit_field(&d, &d_blinds[0]),
-                commit_lagrange(self.keys, &d_mu, &d_blinds[1]),
+                ProductTables::get(self.keys).commit_values([(&*d_mu, &d_blinds[1])].into_iter())[0],
                 self.committer.commit_field(&d_rows, &d_blinds[2]),
             ],
             g: inner_product_field(&z, eq) + inner_product_field(&z_mu, &eq[..z_mu.len()]),
@@ -244,7 +245,7 @@ impl Closing<'_> {
 }
 
 /// Step 16: the sums of halo2's and the masks' values on the last rows, column by column, then the sums of the blinds.
-pub(crate) fn reveal_sums(masks: &Masks, halo2: &Halo2Randomness, transcript: &mut ProverTranscript) {
+pub(crate) fn reveal_sums(masks: &Masks, halo2: &ProductRandomness, transcript: &mut ProverTranscript) {
     for (mask, tail) in masks.gates.iter().zip(&halo2.tails) {
         for (mask, value) in mask[mask.len() - UNUSABLE_ROWS..].iter().zip(tail) {
             transcript.scalar(&(*mask + value));

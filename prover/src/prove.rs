@@ -2,9 +2,10 @@
 
 use crate::columns::{ColumnSet, Columns};
 use crate::error::ProverError;
-use crate::hidden::{Halo2Randomness, Masks, ProverParty, fresh_rng, prove_products, random_vector};
+use crate::hidden::{Masks, ProverParty, fresh_rng, fresh_seed, random_vector};
 use crate::hooks::Hooks;
 use crate::opening::{Closing, reveal_sums};
+use crate::products::{ProductRandomness, prove_products};
 use crate::witness::Witness;
 use provenn_algebra::commit::Committer;
 use provenn_algebra::transcript::ProverTranscript;
@@ -101,9 +102,9 @@ pub(crate) fn prove(
     closing.prove(&mut transcript, hooks, &mut rng)?;
 
     observe(Phase::Products);
-    let randomness = Halo2Randomness::draw()?;
+    let randomness = ProductRandomness::from_seed(&*fresh_seed()?, k);
     reveal_sums(&masks, &randomness, &mut transcript);
     hooks.products(&mut gates);
-    prove_products(k, &gates, randomness, &mut transcript)?;
+    prove_products(keys, &gates, &randomness, &mut transcript)?;
     Ok(transcript.finish())
 }

@@ -1,15 +1,16 @@
 //! Single steps of a proof, for benchmarks: nothing here makes a proof that anybody accepts.
 
 use crate::error::ProverError;
-use crate::hidden::{Halo2Randomness, Masks, ProverParty, fresh_rng, prove_products};
+use crate::hidden::{Masks, ProverParty, fresh_rng, fresh_seed};
 use crate::hooks::Honest;
 use crate::key::ProvingKey;
+use crate::products::{ProductRandomness, prove_products};
 use crate::witness::{Witness, assign};
 use provenn_algebra::Fp;
 use provenn_algebra::transcript::ProverTranscript;
 use provenn_circuits::Modes;
 use provenn_circuits::forms::GATE_COLUMNS;
-use provenn_circuits::products::usable_rows;
+use provenn_circuits::products::{ProductKeys, usable_rows};
 use provenn_circuits::system::System;
 
 /// The reduction of one inference: all rounds of the look-ups and of the bilinear sum-check.
@@ -57,16 +58,20 @@ impl<'k> Reduction<'k> {
     }
 }
 
-/// The halo2 proof of a circuit of size `k` whose usable rows are all taken, with its check against the replayed randomness;
-/// returns its bytes.
+/// Gate rows that fill a circuit of size `k`.
+pub fn product_rows(k: u32) -> Vec<[Fp; GATE_COLUMNS]> {
+    (0..usable_rows(k) as u64)
+        .map(|r| [r, r + 1, r + 2, r + 3, r * (r + 3) + (r + 1) * (r + 2), (r + 2) * (r + 3)].map(Fp::from))
+        .collect()
+}
+
+/// The halo2 proof of [`product_rows`]; returns its bytes.
 ///
 /// # Errors
-/// [`ProverError::Halo2`] if halo2 fails.
+/// [`ProverError::Unlucky`] with negligible probability.
 pub fn products(k: u32) -> Result<Vec<u8>, ProverError> {
-    let rows: Vec<[Fp; GATE_COLUMNS]> = (0..usable_rows(k) as u64)
-        .map(|r| [r, r + 1, r + 2, r + 3, r * (r + 3) + (r + 1) * (r + 2), (r + 2) * (r + 3)].map(Fp::from))
-        .collect();
     let mut transcript = ProverTranscript::new();
-    prove_products(k, &rows, Halo2Randomness::draw()?, &mut transcript)?;
+    let randomness = ProductRandomness::from_seed(&*fresh_seed()?, k);
+    prove_products(ProductKeys::get(k), &product_rows(k), &randomness, &mut transcript)?;
     Ok(transcript.finish())
 }

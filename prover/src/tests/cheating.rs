@@ -7,9 +7,10 @@
 use super::honest::keys;
 use super::models::{Model, Recipe, list, reshape};
 use crate::columns::ColumnSet;
-use crate::hidden::{Masks, commit_lagrange};
+use crate::hidden::Masks;
 use crate::hooks::{Honest, Hooks};
 use crate::opening::{OpeningMessages, Response};
+use crate::products::ProductTables;
 use crate::witness::Witness;
 use crate::{ProveOptions, ProverError, ProvingKey};
 use ff::{Field, PrimeField};
@@ -394,8 +395,9 @@ fn false_commitments_are_rejected() {
                 1 => commitments[0] = commitments[1],
                 _ => {
                     // The same values under the bases of the message columns: a column with two readings.
-                    let keys = ProductKeys::get(MIN_K);
-                    commitments[0] = commit_lagrange(keys, &vec![Fp::ONE; keys.lagrange.len()], &Fp::ONE);
+                    let tables = ProductTables::get(ProductKeys::get(MIN_K));
+                    let column = vec![Fp::ONE; 1 << MIN_K];
+                    commitments[0] = tables.commit_values([(&column, &Fp::ONE)].into_iter())[0];
                 }
             }
         }
