@@ -129,7 +129,7 @@ impl ProductKeys {
     }
 
     fn derive(k: u32) -> ProductKeys {
-        let params = Params::<EqAffine>::new(k);
+        let params = parameters(k);
         let vk = keygen_vk(&params, &ProductCircuit { k, rows: None })
             .expect("the circuit is fixed and fits its size");
         let (lagrange, [blinding, inner]) = lagrange_bases(&params);
@@ -143,6 +143,19 @@ impl ProductKeys {
             keygen_pk(&self.params, self.vk.clone(), &circuit)
                 .expect("the circuit is fixed and fits its size")
         })
+    }
+}
+
+/// halo2's public serialization of its parameters, from [`MIN_K`] on: hashing to the curve and the Lagrange bases take most of
+/// the time in which a process verifies its first proof.
+const EMBEDDED: [&[u8]; 3] =
+    [include_bytes!("params/k5.bin"), include_bytes!("params/k6.bin"), include_bytes!("params/k7.bin")];
+
+/// halo2's parameters of size `k`: embedded, or derived.
+fn parameters(k: u32) -> Params<EqAffine> {
+    match EMBEDDED.get((k - MIN_K) as usize) {
+        Some(bytes) => Params::read(&mut &bytes[..]).expect("the embedded parameters are well formed"),
+        None => Params::new(k),
     }
 }
 
@@ -191,6 +204,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// To write them anew: `PROVENN_WRITE_PARAMETERS=1 cargo test -p provenn-circuits embedded_parameters`.
+    #[test]
+    fn embedded_parameters_are_the_derived_ones() {
+        let derived = (MIN_K..).zip(EMBEDDED).map(|(k, embedded)| {
+            let mut derived = Vec::new();
+            Params::<EqAffine>::new(k).write(&mut derived).expect("a vector takes every write");
+            if std::env::var_os("PROVENN_WRITE_PARAMETERS").is_some() {
+                let path = format!("{}/src/params/k{k}.bin", env!("CARGO_MANIFEST_DIR"));
+                std::fs::write(path, &derived).expect("the source can be written");
+            }
+            derived == embedded
+        });
+        assert_eq!(derived.collect::<Vec<_>>(), [true; EMBEDDED.len()]);
     }
 
     #[test]
