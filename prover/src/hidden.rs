@@ -147,7 +147,7 @@ impl<'p, H: Hooks> ProverParty<'p, H> {
             values,
             masks,
             masked: Messages::default(),
-            gates: Zeroizing::new(Vec::new()),
+            gates: Zeroizing::new(Vec::with_capacity(system.plan.gates)),
             forms: Vec::new(),
             lookups: None,
             contracts: None,

@@ -138,7 +138,8 @@ impl Domain {
 
     /// Values on the coset, from coefficients.
     fn on_coset(&self, coefficients: &[Fp]) -> Zeroizing<Vec<Fp>> {
-        let mut values = Zeroizing::new(coefficients.to_vec());
+        let mut values = Zeroizing::new(Vec::with_capacity(2 * self.n));
+        values.extend_from_slice(coefficients);
         values.resize(2 * self.n, Fp::ZERO);
         scale(&mut values, Fp::ZETA);
         self.transform(&mut values);
@@ -185,7 +186,14 @@ impl ProductTables {
     pub(crate) fn get(keys: &ProductKeys) -> &'static ProductTables {
         static TABLES: [OnceLock<ProductTables>; (MAX_K - MIN_K + 1) as usize] =
             [const { OnceLock::new() }; 6];
-        TABLES[(keys.params.k() - MIN_K) as usize].get_or_init(|| ProductTables::derive(keys))
+        let tables = &TABLES[(keys.params.k() - MIN_K) as usize];
+        if let Some(known) = tables.get() {
+            return known;
+        }
+        // Not inside of the initialization: a thread that waits for others there could start another proof and wait for
+        // itself. Two that race derive the same.
+        let derived = ProductTables::derive(keys);
+        tables.get_or_init(|| derived)
     }
 
     fn derive(keys: &ProductKeys) -> ProductTables {
@@ -209,7 +217,7 @@ impl ProductTables {
         columns: impl Iterator<Item = (&'v Vec<Fp>, &'v Fp)>,
     ) -> Vec<EqAffine> {
         let columns: Vec<Zeroizing<Vec<Fp>>> = columns
-            .inspect(|(values, _)| debug_assert_eq!(values.len(), self.domain.n))
+            .inspect(|(values, _)| assert_eq!(values.len(), self.domain.n))
             .map(|(values, blind)| Zeroizing::new(values.iter().chain([blind]).copied().collect()))
             .collect();
         let vectors: Vec<(usize, &[Fp])> = columns.iter().map(|column| (0, column.as_slice())).collect();
@@ -233,11 +241,12 @@ type Polynomial = Zeroizing<Vec<Fp>>;
 
 /// Proves that these rows are products; unused rows are 0.
 ///
-/// Rows that are no products give a proof that the verifier rejects.
+/// Rows that are no products give a proof that the verifier rejects. The randomness is used up: two proofs with the same would
+/// reveal the rows.
 pub(crate) fn prove_products(
     keys: &ProductKeys,
     rows: &[[Fp; GATE_COLUMNS]],
-    randomness: &ProductRandomness,
+    randomness: ProductRandomness,
     transcript: &mut ProverTranscript,
 ) -> Result<(), ProverError> {
     let tables = ProductTables::get(keys);
@@ -248,7 +257,7 @@ pub(crate) fn prove_products(
     }
     keys.vk.hash_into(transcript).map_err(|error| ProverError::Halo2 { reason: error.to_string() })?;
     // On a thread of the pool, from which its other threads are reached sooner.
-    rayon::scope(|_| tables.prove(rows, randomness, transcript))
+    rayon::scope(|_| tables.prove(rows, &randomness, transcript))
 }
 
 impl ProductTables {
@@ -350,7 +359,7 @@ impl ProductTables {
     ) -> Result<(), ProverError> {
         let n = self.domain.n;
         // A random polynomial with the root x blinds the other. It is committed to already but for its constant term.
-        let mut p = Zeroizing::new(randomness.opening.clone());
+        let mut p = randomness.opening.clone();
         let value = evaluate(&p[1..], x);
         p[1] -= value;
         let correction = self.bases.sum(n + 1, &[-value]);
@@ -429,7 +438,7 @@ mod tests {
         let mut transcript = ProverTranscript::new();
         transcript.absorb(b"before");
         let randomness = ProductRandomness::from_seed(seed, k);
-        prove_products(ProductKeys::get(k), rows, &randomness, &mut transcript).expect("the rows fit");
+        prove_products(ProductKeys::get(k), rows, randomness, &mut transcript).expect("the rows fit");
         let next = transcript.challenge();
         (transcript.finish(), next)
     }
@@ -488,8 +497,7 @@ mod tests {
     fn too_many_rows_are_refused() {
         let rows = vec![[Fp::ZERO; GATE_COLUMNS]; usable_rows(MIN_K) + 1];
         let randomness = ProductRandomness::from_seed(&[0; 32], MIN_K);
-        let result =
-            prove_products(ProductKeys::get(MIN_K), &rows, &randomness, &mut ProverTranscript::new());
+        let result = prove_products(ProductKeys::get(MIN_K), &rows, randomness, &mut ProverTranscript::new());
         assert!(matches!(result, Err(ProverError::Halo2 { .. })));
     }
 

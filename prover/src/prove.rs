@@ -105,6 +105,6 @@ pub(crate) fn prove(
     let randomness = ProductRandomness::from_seed(&*fresh_seed()?, k);
     reveal_sums(&masks, &randomness, &mut transcript);
     hooks.products(&mut gates);
-    prove_products(keys, &gates, &randomness, &mut transcript)?;
+    prove_products(keys, &gates, randomness, &mut transcript)?;
     Ok(transcript.finish())
 }

@@ -72,6 +72,6 @@ pub fn product_rows(k: u32) -> Vec<[Fp; GATE_COLUMNS]> {
 pub fn products(k: u32) -> Result<Vec<u8>, ProverError> {
     let mut transcript = ProverTranscript::new();
     let randomness = ProductRandomness::from_seed(&*fresh_seed()?, k);
-    prove_products(ProductKeys::get(k), &product_rows(k), &randomness, &mut transcript)?;
+    prove_products(ProductKeys::get(k), &product_rows(k), randomness, &mut transcript)?;
     Ok(transcript.finish())
 }
