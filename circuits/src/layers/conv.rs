@@ -127,7 +127,7 @@ impl Kind for Conv {
     /// requantization of `acc`. The windows are a view; there is no matrix of them.
     fn lower(&self, builder: &mut Builder<'_>, node: usize, inputs: &[Value], output: &ValueSpec) -> Value {
         let (groups, per_group) = (self.groups as usize, (self.outputs / self.groups) as usize);
-        // Indices of length 1 cost nothing, but the box of the output's channels must be theirs.
+        // The output's channels are split into groups and channels of a group; where either is one, the other is the axis.
         let (b, i) = match (groups, per_group) {
             (1, _) => (vec![], vec![per_group]),
             (_, 1) => (vec![groups], vec![]),

@@ -107,7 +107,11 @@ pub static OPERATORS: &[Operator] = &[
     Operator::constants("Floor", "of a constant", folding::floor),
     Operator::both("Gather", "constant indices", movement::fold_gather, movement::gather),
     Operator::values("Gelu", "anywhere", activation::gelu),
-    Operator::values("Gemm", "transA = 0, constant weights and bias", linear::gemm),
+    Operator::values(
+        "Gemm",
+        "transA = 0, constant weights, constant bias, the same for all rows",
+        linear::gemm,
+    ),
     Operator::values("GlobalAveragePool", "anywhere", pooling::global_average_pool),
     Operator::values("GlobalMaxPool", "anywhere", pooling::global_max_pool),
     Operator::constants("Greater", "of constants", folding::greater),
