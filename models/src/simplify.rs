@@ -7,8 +7,7 @@
 //! - sums of sums become one sum;
 //! - clamps of clamps become one clamp, and what changes nothing goes away;
 //! - a clamp or quantization behind a pooling or reshape moves in front of it, where it can join the layer that computes
-//!   the values;
-//! - `x * sigmoid(x)` and its relatives become one function of `x`.
+//!   the values.
 //!
 //! The rules are applied until none fits. Each makes the graph smaller or moves a layer towards the input, so they end.
 
