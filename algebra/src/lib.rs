@@ -6,6 +6,7 @@
 //! threads; every result is the same, bit for bit, with and without it.
 
 mod affine;
+pub mod backend;
 mod buckets;
 pub mod commit;
 pub mod encoding;
