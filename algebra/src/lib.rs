@@ -12,6 +12,7 @@ pub mod commit;
 pub mod encoding;
 pub mod fixed;
 pub mod generators;
+mod lanes;
 pub mod msm;
 pub mod multilinear;
 mod parallel;
