@@ -25,6 +25,11 @@ impl Backend {
             Backend::Ifma => "AVX-512 IFMA",
         }
     }
+
+    /// This backend if the processor has it, else the portable one.
+    pub fn or_portable(self) -> Backend {
+        if self == best() { self } else { Backend::Portable }
+    }
 }
 
 /// The kernels of this process: decided once, by the processor and [`PORTABLE`].
@@ -38,7 +43,7 @@ pub fn backend() -> Backend {
 }
 
 /// The fastest kernels that this processor has.
-pub(crate) fn best() -> Backend {
+pub fn best() -> Backend {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx512f")
         && std::arch::is_x86_feature_detected!("avx512dq")

@@ -11,6 +11,7 @@ mod buckets;
 pub mod commit;
 pub mod encoding;
 pub mod fixed;
+pub mod fractions;
 pub mod generators;
 mod lanes;
 pub mod msm;

@@ -33,6 +33,25 @@ pub fn eq_table(point: &[Fp]) -> Vec<Fp> {
     eq_table_scaled(point, Fp::ONE)
 }
 
+/// The tables of `eq` at the suffixes of a point without its first coordinate, shortest first: `eq(point[m..], x)`,
+/// `eq(point[m-1..], x)`, .., `eq(point[1..], x)`, as the rounds of a sum-check need them from the last to the first.
+pub fn suffix_tables(point: &[Fp]) -> Vec<Vec<Fp>> {
+    let mut tables: Vec<Vec<Fp>> = Vec::with_capacity(point.len());
+    for start in (1..=point.len()).rev() {
+        let table = match tables.last() {
+            None => vec![Fp::ONE],
+            Some(shorter) => {
+                let high = shorter.iter().map(|e| *e * point[start]);
+                let mut table: Vec<Fp> = shorter.iter().zip(high.clone()).map(|(e, h)| *e - h).collect();
+                table.extend(high);
+                table
+            }
+        };
+        tables.push(table);
+    }
+    tables
+}
+
 /// The first `len` entries of [`eq_table`], without computing the others' subtrees.
 ///
 /// # Panics
@@ -134,6 +153,8 @@ mod tests {
             for (x, e) in table.iter().enumerate() {
                 assert_eq!(*e, eq_at(&r, x));
             }
+            let suffixes: Vec<Vec<Fp>> = (1..=m).rev().map(|start| eq_table(&r[start..])).collect();
+            assert_eq!(suffix_tables(&r), suffixes);
             for len in 0..=1 << m {
                 assert_eq!(eq_prefix(&r, len), table[..len]);
             }

@@ -34,6 +34,21 @@ pub(crate) fn map<T: Sync, R: Send>(
     items.iter().map(f).collect()
 }
 
+/// [`map`] over items that are used up, such as parts of a vector to be written.
+pub(crate) fn map_owned<T: Send, R: Send>(
+    items: Vec<T>,
+    threads: usize,
+    f: impl Fn(T) -> R + Send + Sync,
+) -> Vec<R> {
+    #[cfg(feature = "parallel")]
+    if threads > 1 && items.len() > 1 {
+        use rayon::prelude::*;
+        return items.into_par_iter().with_max_len(1).map(f).collect();
+    }
+    let _ = threads;
+    items.into_iter().map(f).collect()
+}
+
 /// Ranges of at most `size` items that cover `0..len`, in order.
 pub(crate) fn ranges(len: usize, size: usize) -> Vec<std::ops::Range<usize>> {
     let size = size.max(1);

@@ -1,10 +1,9 @@
 //! The prover's side of the bilinear sum-check.
 
-use crate::lookup::suffix_tables;
 use crate::witness::Witness;
 use ff::Field;
 use provenn_algebra::Fp;
-use provenn_algebra::multilinear::bind_top;
+use provenn_algebra::multilinear::{bind_top, suffix_tables};
 use provenn_algebra::small::{Coefficients, fold_rows, from_i64};
 use provenn_circuits::circuit::{AxisMap, Circuit, Expr, View, padded_positions};
 use provenn_circuits::forms::{box_variables, box_vectors};
@@ -78,7 +77,7 @@ impl ContractProver {
             let run = if batch_phase { 1 << instance.sum } else { half.max(1) };
             let weight = |x: usize| {
                 if batch_phase {
-                    instance.power * self.suffixes[self.suffixes.len() - self.left][x / run]
+                    instance.power * self.suffixes[self.left - 1][x / run]
                 } else {
                     instance.coefficient
                 }

@@ -4,9 +4,11 @@ use crate::columns::ColumnSet;
 use crate::hidden::Masks;
 use crate::opening::{OpeningMessages, Response};
 use crate::witness::Witness;
+use provenn_algebra::fractions::Leaves;
 use provenn_algebra::{EqAffine, Fp};
 use provenn_circuits::circuit::Circuit;
 use provenn_circuits::forms::{Form, GATE_COLUMNS, Slot};
+use provenn_circuits::reduction::LeafPlan;
 use std::borrow::Cow;
 
 /// Deviations from the protocol, in the order in which a proof reaches them.
@@ -29,8 +31,8 @@ pub(crate) trait Hooks {
     fn early_challenge(&self) -> bool {
         false
     }
-    /// Numerators and denominators of the leaves; leaves from `_gaps` on are gaps.
-    fn leaves(&mut self, _p: &mut [Fp], _q: &mut [Fp], _gaps: usize) {}
+    /// The leaves, before the tree is built; there may be up to `2^variables`.
+    fn leaves(&mut self, _leaves: &mut Leaves, _plan: &LeafPlan) {}
     /// A round message before it is masked.
     fn message(&mut self, _slot: Slot, _value: &mut Fp) {}
     /// A gate row before it is masked.

@@ -185,6 +185,11 @@ impl<F: Field> Lanes for Ifma<F> {
     const SUMMANDS: usize = 128;
 
     #[inline(always)]
+    fn run<R>(kernel: impl FnOnce() -> R) -> R {
+        enabled(kernel)
+    }
+
+    #[inline(always)]
     fn splat(word: &Packed<F>) -> Self {
         let [w0, w1, w2, w3] = word.0;
         let limbs = [
@@ -229,6 +234,24 @@ impl<F: Field> Lanes for Ifma<F> {
             put(words, 4, _mm512_permutex2var_epi64(a0, last, b0));
             put(words, 5, _mm512_permutex2var_epi64(a1, last, b1));
         }
+    }
+
+    /// The integer plus `2^63` is an unsigned word, two limbs; times `2^520 mod p < p` its reduction is below `B`.
+    #[inline(always)]
+    fn integers(values: &[i64; LANES]) -> Self {
+        // SAFETY: the array has the size of a register; for the rest see the module.
+        let words = unsafe { _mm512_loadu_si512(values.as_ptr().cast()) };
+        let words = plus(words, set(1 << 63));
+        // SAFETY: see the module.
+        let high = unsafe { _mm512_srli_epi64::<BITS>(words) };
+        let zero = set(0);
+        let offset = Self::new([and(words, set(MASK)), high, zero, zero, zero]);
+        let radix_squared = Self::new(F::RADIX_SQUARED.map(
+            #[inline(always)]
+            |limb| set(limb),
+        ));
+        let two_to_63 = Self::new([zero, set(1 << (63 - BITS)), zero, zero, zero]);
+        offset.mul(radix_squared).sub(two_to_63.mul(radix_squared))
     }
 
     /// Adds a multiple `-m p`, `m` in `0..=3`, that an estimate of the sum gives.

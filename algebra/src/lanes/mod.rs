@@ -12,6 +12,12 @@ mod tests;
 
 pub(crate) use portable::Portable;
 
+/// The vector lanes, where this architecture has some; else the portable ones again.
+#[cfg(target_arch = "x86_64")]
+pub(crate) type Vector<F> = ifma::Ifma<F>;
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) type Vector<F> = Portable<F>;
+
 use ff::PrimeField;
 use pasta_curves::arithmetic::VartimeField;
 use pasta_curves::deferred::DeferredField;
@@ -54,9 +60,13 @@ pub(crate) trait Lanes: Copy + Debug + Send + Sync + 'static {
     /// Products that one [`Lanes::Sum`] can take.
     const SUMMANDS: usize;
 
+    /// Calls a kernel with the instructions of these lanes enabled. What the kernel calls must be inlined into it.
+    fn run<R>(kernel: impl FnOnce() -> R) -> R;
     fn splat(word: &Self::Word) -> Self;
     fn load(words: [&Self::Word; LANES]) -> Self;
     fn store(self, words: &mut [Self::Word; LANES]);
+    /// Integers as field elements.
+    fn integers(values: &[i64; LANES]) -> Self;
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
@@ -76,6 +86,25 @@ pub(crate) trait Lanes: Copy + Debug + Send + Sync + 'static {
     #[inline(always)]
     fn zero() -> Self {
         Self::splat(&Self::Word::default())
+    }
+
+    /// The sum of all lanes.
+    #[inline(always)]
+    fn sum_of_lanes(self) -> Self::Word {
+        let mut words = [Self::Word::default(); LANES];
+        let mut sum = self;
+        for distance in [4, 2, 1] {
+            sum.store(&mut words);
+            let [a, b, c, d, e, f, g, h] = &words;
+            let rotated = match distance {
+                4 => [e, f, g, h, a, b, c, d],
+                2 => [c, d, a, b, g, h, e, f],
+                _ => [b, a, d, c, f, e, h, g],
+            };
+            sum = sum.add(Self::load(rotated));
+        }
+        sum.store(&mut words);
+        words[0]
     }
 
     #[inline(always)]

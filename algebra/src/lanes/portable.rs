@@ -25,6 +25,11 @@ impl<F: Field> Lanes for Portable<F> {
     const SUMMANDS: usize = usize::MAX;
 
     #[inline(always)]
+    fn run<R>(kernel: impl FnOnce() -> R) -> R {
+        kernel()
+    }
+
+    #[inline(always)]
     fn splat(word: &F) -> Self {
         Portable([*word; LANES])
     }
@@ -37,6 +42,14 @@ impl<F: Field> Lanes for Portable<F> {
     #[inline(always)]
     fn store(self, words: &mut [F; LANES]) {
         *words = self.0;
+    }
+
+    #[inline(always)]
+    fn integers(values: &[i64; LANES]) -> Self {
+        Portable(values.map(|value| {
+            let magnitude = F::from(value.unsigned_abs());
+            if value < 0 { -magnitude } else { magnitude }
+        }))
     }
 
     #[inline(always)]

@@ -14,6 +14,7 @@ use crate::products::ProductTables;
 use crate::witness::Witness;
 use crate::{ProveOptions, ProverError, ProvingKey};
 use ff::{Field, PrimeField};
+use provenn_algebra::fractions::Leaves;
 use provenn_algebra::{EqAffine, Fp};
 use provenn_circuits::Modes;
 use provenn_circuits::artifact::{Kind, ModelId, ProofContent, VerifyingKeyContent, decode, encode};
@@ -23,6 +24,7 @@ use provenn_circuits::layers::{Function, Gemm, Layer, Requantize};
 use provenn_circuits::layout::Group;
 use provenn_circuits::model::{Node, Range, TableBits};
 use provenn_circuits::products::{MIN_K, ProductKeys};
+use provenn_circuits::reduction::LeafPlan;
 use provenn_verifier::{Part, Rejection, VerifyingKey};
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -180,13 +182,15 @@ fn a_false_look_up_is_not_saved_by_gaps() {
         fn witness(&mut self, circuit: &Circuit, values: &mut Witness<'_>) {
             values[named(circuit, "layer 1 output")].to_mut()[0] += 1;
         }
-        fn leaves(&mut self, p: &mut [Fp], q: &mut [Fp], gaps: usize) {
-            assert!(gaps < p.len(), "the fixture has a gap");
+        fn leaves(&mut self, leaves: &mut Leaves, plan: &LeafPlan) {
+            let gap = leaves.len();
+            assert!(gap < 1 << plan.variables, "the fixture has a gap");
             // The gap takes minus the sum of all other fractions, so that the root is 0 as it should be.
-            let sum: Fp =
-                p.iter().zip(q.iter()).map(|(p, q)| *p * q.invert().expect("no denominator is 0")).sum();
-            p[gaps] = -sum;
-            q[gaps] = Fp::ONE;
+            let fractions = (0..gap).map(|leaf| leaves.get(leaf));
+            let sum: Fp = fractions.map(|(p, q)| p * q.invert().expect("no denominator is 0")).sum();
+            leaves.resize(gap + 1);
+            let entry = leaves.element(&-sum);
+            leaves.entries().0[gap] = entry;
         }
     }
     assert_eq!(verdict(&mut Gap), Err(Rejection::FalseClaim));
