@@ -24,6 +24,7 @@
 //! arguments are arrays of the very length that they access.
 #![allow(unsafe_code)]
 
+use super::integers::row_products_of;
 use super::{Coefficients, Integer, STRETCH, Stretch, portable, reduce};
 use crate::Fp;
 use crate::backend::{Backend, best};
@@ -69,6 +70,12 @@ impl Ifma {
     pub(super) fn fold_columns(self, coefficients: &Coefficients, rows: &[i64]) -> Vec<Fp> {
         // Safety: the processor has the instructions, or there would be no `self`.
         unsafe { fold_columns(coefficients, rows) }
+    }
+
+    /// The inner products of integers with the rows of a matrix of integers.
+    pub(super) fn row_products(self, a: &[i64], c: &[i64], out: &mut Vec<i64>) {
+        // Safety: the processor has the instructions, or there would be no `self`.
+        unsafe { row_products(a, c, out) }
     }
 }
 
@@ -534,4 +541,10 @@ fn accumulate<const LIMBS: usize, const COLUMNS: usize, const N: usize>(
         }
     }
     *sums = local;
+}
+
+/// The inner products of integers: no limbs, only the processor's own 64-bit products.
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+fn row_products(a: &[i64], c: &[i64], out: &mut Vec<i64>) {
+    row_products_of(a, c, out);
 }

@@ -6,6 +6,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod ifma;
+mod integers;
 mod portable;
 
 use crate::Fp;
@@ -14,6 +15,8 @@ use crate::parallel::{map, pieces_for, ranges, threads_for};
 use ff::{Field, FromUniformBytes, PrimeField};
 use pasta_curves::deferred::DeferredField;
 use std::ops::Range;
+
+pub use integers::{row_products, row_products_on};
 
 /// Summands between two reductions: what both kernels' columns have room for.
 const STRETCH: usize = 1 << 11;
@@ -265,6 +268,26 @@ pub fn inner_product_field(a: &[Fp], b: &[Fp]) -> Fp {
     })
     .into_iter()
     .sum()
+}
+
+/// `sum_i coefficients[i] * vectors[i]`, on the first `len` entries.
+///
+/// # Panics
+/// If the numbers of coefficients and of vectors differ, or a vector has fewer than `len` entries.
+pub fn combination(coefficients: &[Fp], vectors: &[Vec<Fp>], len: usize) -> Vec<Fp> {
+    assert_eq!(coefficients.len(), vectors.len(), "one coefficient per vector");
+    let threads = threads_for(coefficients.len() * len * 10);
+    let pieces = ranges(len, len.div_ceil(pieces_for(threads)));
+    map(&pieces, threads, |range| {
+        let mut sums = vec![<Fp as DeferredField>::Accumulator::default(); range.len()];
+        for (coefficient, vector) in coefficients.iter().zip(vectors) {
+            for (sum, entry) in sums.iter_mut().zip(&vector[range.clone()]) {
+                Fp::mul_accumulate(sum, coefficient, entry);
+            }
+        }
+        sums.into_iter().map(Fp::reduce).collect::<Vec<_>>()
+    })
+    .concat()
 }
 
 #[cfg(test)]

@@ -158,3 +158,44 @@ proptest! {
         prop_assert_eq!(inner_product_field(&coefficients, &embedded), expected);
     }
 }
+
+#[test]
+fn combinations_agree_with_the_definition() {
+    for (count, len) in [(0, 3), (1, 0), (3, 5), (70, 600)] {
+        let coefficients = random(count, 41);
+        let vectors: Vec<Vec<Fp>> = (0..count as u64).map(|i| random(len + 1, 42 + i)).collect();
+        let expected: Vec<Fp> =
+            (0..len).map(|at| coefficients.iter().zip(&vectors).map(|(c, v)| c * v[at]).sum()).collect();
+        for combined in on_one_and_two_threads(|| combination(&coefficients, &vectors, len)) {
+            assert_eq!(combined, expected);
+        }
+    }
+}
+
+#[test]
+fn integer_products_agree_with_the_definition() {
+    let mut rng = ChaCha20Rng::seed_from_u64(51);
+    for terms in (1..=35).chain([1024]) {
+        for bits in [1, 8, 14, 31, 64] {
+            let mut integers = |count: usize| -> Vec<i64> {
+                (0..count).map(|_| rng.next_u64() as i64 >> (64 - bits)).collect()
+            };
+            let (a, c) = (integers(terms), integers(5 * terms));
+            let product = |row: &[i64]| {
+                a.iter().zip(row).fold(0i64, |sum, (a, c)| sum.wrapping_add(a.wrapping_mul(*c)))
+            };
+            let expected: Vec<i64> = c.chunks(terms).map(product).collect();
+            for backend in BACKENDS {
+                let mut products = Vec::new();
+                row_products_on(backend, &a, &c, &mut products);
+                assert_eq!(products, expected);
+            }
+        }
+    }
+    for extreme in [i64::MIN, i64::MAX, -1] {
+        let mut products = vec![7];
+        row_products(&[extreme; 19], &[extreme; 38], &mut products);
+        let square = extreme.wrapping_mul(extreme).wrapping_mul(19);
+        assert_eq!(products, [7, square, square]);
+    }
+}
