@@ -1,7 +1,9 @@
 //! The committed columns: small integers, `n` to a column, with their blinds.
 
 use crate::witness::Witness;
+use ff::Field;
 use provenn_algebra::Fp;
+use provenn_algebra::small::{Coefficients, Integer, fold_rows, from_i64};
 use provenn_circuits::circuit::Circuit;
 use provenn_circuits::layout::{Group, Layout};
 use std::ops::Range;
@@ -41,10 +43,25 @@ impl ColumnSet {
         self.entries.chunks(self.n).collect()
     }
 
-    /// The entries of the columns of `range`, if they are all in this set.
-    fn slice(&self, range: &Range<usize>) -> Option<&[i64]> {
-        let start = range.start.checked_sub(self.first)?;
-        self.entries.get(start * self.n..(start + range.len()) * self.n)
+    /// The columns in the form in which they are opened.
+    pub(crate) fn pack(mut self) -> PackedSet {
+        let narrow = |column: &[i64]| column.iter().all(|&v| i16::try_from(v).is_ok());
+        let narrow: Vec<bool> = self.entries.chunks(self.n).map(narrow).collect();
+        let mut next = 0;
+        let mut runs = Vec::new();
+        for same in narrow.chunk_by(|a, b| a == b) {
+            let entries = &self.entries[next * self.n..(next + same.len()) * self.n];
+            let entries = if same[0] {
+                // No entry is changed by the cast.
+                Entries::Narrow(entries.iter().map(|&v| v as i16).collect())
+            } else {
+                Entries::Wide(entries.to_vec())
+            };
+            let start = self.first + next;
+            next += same.len();
+            runs.push(Run { columns: start..self.first + next, entries });
+        }
+        PackedSet { n: self.n, runs, blinds: std::mem::take(&mut self.blinds) }
     }
 }
 
@@ -55,18 +72,92 @@ impl Drop for ColumnSet {
     }
 }
 
+/// Consecutive columns with their blinds, in the narrowest integers that hold them: reading them is what an opening of many
+/// columns costs.
+pub(crate) struct PackedSet {
+    n: usize,
+    runs: Vec<Run>,
+    /// One blind per column.
+    pub(crate) blinds: Vec<Fp>,
+}
+
+/// Consecutive columns of one type.
+struct Run {
+    columns: Range<usize>,
+    entries: Entries,
+}
+
+/// Entries, column after column.
+enum Entries {
+    Narrow(Vec<i16>),
+    Wide(Vec<i64>),
+}
+
+impl PackedSet {
+    /// No columns, of `n` entries.
+    pub(crate) fn empty(n: usize) -> PackedSet {
+        PackedSet { n, runs: Vec::new(), blinds: Vec::new() }
+    }
+
+    /// Adds those of the columns from `first` on that are in this set, times their coefficients, to `sum`.
+    fn add(&self, first: usize, coefficients: &[Fp], sum: &mut [Fp]) {
+        for run in &self.runs {
+            let (start, end) =
+                (run.columns.start.max(first), run.columns.end.min(first + coefficients.len()));
+            if start < end {
+                let coefficients = &coefficients[start - first..end - first];
+                let range = (start - run.columns.start) * self.n..(end - run.columns.start) * self.n;
+                match &run.entries {
+                    Entries::Narrow(entries) => add_columns(&entries[range], coefficients, sum),
+                    Entries::Wide(entries) => add_columns(&entries[range], coefficients, sum),
+                }
+            }
+        }
+    }
+}
+
+fn add_columns<T: Integer>(entries: &[T], coefficients: &[Fp], sum: &mut [Fp]) {
+    if let [coefficient] = coefficients {
+        for (slot, &v) in sum.iter_mut().zip(entries) {
+            match v.into() {
+                0 => {}
+                v if *coefficient == Fp::ONE => *slot += from_i64(v),
+                v => *slot += from_i64(v) * coefficient,
+            }
+        }
+    } else {
+        let folded = fold_rows(&Coefficients::new(coefficients), entries, sum.len());
+        for (slot, value) in sum.iter_mut().zip(folded) {
+            *slot += value;
+        }
+    }
+}
+
+impl Drop for PackedSet {
+    fn drop(&mut self) {
+        self.blinds.zeroize();
+        for run in &mut self.runs {
+            match &mut run.entries {
+                Entries::Narrow(entries) => entries.zeroize(),
+                Entries::Wide(entries) => entries.zeroize(),
+            }
+        }
+    }
+}
+
 /// All columns of one proof, in order of their numbers.
 pub(crate) struct Columns<'c> {
-    pub(crate) sets: Vec<&'c ColumnSet>,
+    pub(crate) sets: Vec<&'c PackedSet>,
 }
 
 impl Columns<'_> {
-    /// Entries of consecutive columns of one group.
-    ///
-    /// # Panics
-    /// If the columns are not all in one set: a tensor's columns always are.
-    pub(crate) fn entries(&self, range: Range<usize>) -> &[i64] {
-        self.sets.iter().find_map(|set| set.slice(&range)).expect("the columns of a tensor lie in one set")
+    /// The sum of consecutive columns from `first` on, times their coefficients, on rows `0..n`.
+    pub(crate) fn sum(&self, first: usize, coefficients: &[Fp], n: usize) -> Vec<Fp> {
+        let mut sum = vec![Fp::ZERO; n];
+        for set in &self.sets {
+            set.add(first, coefficients, &mut sum);
+        }
+        sum
     }
 
     /// Blinds of all columns, in order of their numbers.

@@ -1,6 +1,6 @@
 //! Proving keys: a model's weights with the blinds of their commitments.
 
-use crate::columns::ColumnSet;
+use crate::columns::{ColumnSet, PackedSet};
 use crate::error::ProverError;
 use crate::hidden::{fresh_rng, random_vector};
 use crate::hooks::{Honest, Hooks};
@@ -45,7 +45,7 @@ pub struct ProvingKey {
     parameters: Vec<Vec<i64>>,
     notes: Vec<u8>,
     shape: KeyShape,
-    weights: ColumnSet,
+    weights: PackedSet,
     committer: Committer,
 }
 
@@ -123,7 +123,7 @@ impl ProvingKey {
             parameters,
             notes,
             shape,
-            weights,
+            weights: weights.pack(),
             committer,
         };
         key.key_proof = key.prove_key(hooks, observe)?;
@@ -139,7 +139,7 @@ impl ProvingKey {
         observe(Phase::Witness);
         let mut values = assign(&system.circuit, &self.parameters, None)?;
         hooks.witness(&system.circuit, &mut values);
-        let none = no_columns(system);
+        let none = PackedSet::empty(system.layout.n);
         let job = Job {
             system,
             k: self.shape.k,
@@ -198,7 +198,7 @@ impl ProvingKey {
             } else {
                 compress(&self.committer.commit_small(&columns.columns(), &columns.blinds)).concat()
             };
-            Shown { columns, bytes, format: system.format(id) }
+            Shown { columns: columns.pack(), bytes, format: system.format(id) }
         };
         let (input_id, output_id) = (system.circuit.input(), system.circuit.output());
         let shown_input = shown(input_id, Group::Input);
@@ -337,7 +337,7 @@ impl ProvingKey {
         let blinds = blinds
             .filter(|blinds| blinds.len() == shape.key.layout.weights.len())
             .ok_or_else(|| ProverError::Key { reason: "the blinds do not fit the layer list".to_string() })?;
-        let weights = lay_out_weights(&shape.key, &parameters, blinds);
+        let weights = lay_out_weights(&shape.key, &parameters, blinds).pack();
         let committer = Committer::new(shape.n);
         Ok(ProvingKey {
             model_id: content.core.model_id(),
@@ -360,13 +360,9 @@ impl Drop for ProvingKey {
 
 /// A tensor of the statement: its columns if it is committed, and its bytes in the proof.
 struct Shown {
-    columns: ColumnSet,
+    columns: PackedSet,
     bytes: Vec<u8>,
     format: CommitmentFormat,
-}
-
-fn no_columns(system: &System) -> ColumnSet {
-    ColumnSet { first: system.layout.input.start, n: system.layout.n, entries: vec![], blinds: vec![] }
 }
 
 fn lay_out_weights(system: &System, parameters: &[Vec<i64>], blinds: Vec<Fp>) -> ColumnSet {

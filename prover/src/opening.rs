@@ -7,8 +7,8 @@ use crate::hooks::Hooks;
 use crate::products::{ProductRandomness, ProductTables};
 use ff::{Field, PrimeField};
 use provenn_algebra::commit::Committer;
-use provenn_algebra::multilinear::bind_top;
-use provenn_algebra::small::{Coefficients, fold_rows, from_i64, inner_product_field};
+use provenn_algebra::multilinear::{bind_top, product_round};
+use provenn_algebra::small::{combination, inner_product_field};
 use provenn_algebra::transcript::ProverTranscript;
 use provenn_algebra::{EqAffine, Fp};
 use provenn_circuits::closing::{KnowledgePowers, Opening};
@@ -132,13 +132,7 @@ impl Closing<'_> {
         self.combined
             .pieces
             .par_iter()
-            .map(|piece| {
-                let entries = self.columns.entries(piece.first..piece.first + piece.columns.len());
-                match piece.columns[..] {
-                    [weight] => entries.iter().map(|&v| from_i64(v) * weight).collect(),
-                    _ => fold_rows(&Coefficients::new(&piece.columns), entries, n),
-                }
-            })
+            .map(|piece| self.columns.sum(piece.first, &piece.columns, n))
             .collect()
     }
 
@@ -168,27 +162,28 @@ impl Closing<'_> {
         let mut pairs: Vec<(Vec<Fp>, Vec<Fp>)> = pieces.chain(rounds).chain(gates).collect();
         let mut claim = self.combined.target;
         let mut bound = Vec::with_capacity(self.system.layout.nu());
+        let add = |a: (Fp, Fp), b: (Fp, Fp)| (a.0 + b.0, a.1 + b.1);
+        let zero = || (Fp::ZERO, Fp::ZERO);
+        let mut message = pairs.par_iter().map(|(x, u)| product_round(x, u)).reduce(zero, add);
         for masks in self.masks.rows.chunks(2) {
-            let (h0, h2) = pairs
-                .par_iter()
-                .map(|(x, u)| {
-                    let half = x.len() / 2;
-                    let ((x0, x1), (u0, u1)) = (x.split_at(half), u.split_at(half));
-                    (0..half).fold((Fp::ZERO, Fp::ZERO), |(h0, h2), t| {
-                        (h0 + x0[t] * u0[t], h2 + (x1[t] - x0[t]) * (u1[t] - u0[t]))
-                    })
-                })
-                .reduce(|| (Fp::ZERO, Fp::ZERO), |a, b| (a.0 + b.0, a.1 + b.1));
+            let (h0, h2) = message;
             let h1 = claim - h0.double() - h2;
             transcript.scalar(&(h1 + masks[0]));
             transcript.scalar(&(h2 + masks[1]));
             let rho = transcript.challenge();
             claim = claim * Fp::TWO_INV + (rho - Fp::TWO_INV) * h1 + (rho.square() - Fp::TWO_INV) * h2;
-            pairs.par_iter_mut().for_each(|(x, u)| {
-                bind_top(x, rho);
-                bind_top(u, rho);
-            });
             bound.push(rho);
+            // Each pair is bound and read again while it is in the cache; small ones are not worth a thread of their own.
+            let entries = self.system.layout.n >> bound.len();
+            message = pairs
+                .par_iter_mut()
+                .with_min_len((1 << 12) / entries)
+                .map(|(x, u)| {
+                    bind_top(x, rho);
+                    bind_top(u, rho);
+                    product_round(x, u)
+                })
+                .reduce(zero, add);
         }
         for (x, _) in &mut pairs {
             x.zeroize();
@@ -198,39 +193,32 @@ impl Closing<'_> {
 
     /// `Y`: the columns combined with the opening's coefficients, from the folded pieces.
     fn combination(&self, folded: &[Vec<Fp>], opening: &Opening) -> Zeroizing<Vec<Fp>> {
-        let mut y = Zeroizing::new(vec![Fp::ZERO; self.system.layout.n]);
-        for (piece, x) in self.combined.pieces.iter().zip(folded) {
-            let at_r = inner_product_field(&piece.rows, &opening.eq[piece.row..piece.row + piece.rows.len()]);
-            for (slot, value) in y.iter_mut().zip(x) {
-                *slot += at_r * value;
-            }
-        }
+        let at_r: Vec<Fp> = self
+            .combined
+            .pieces
+            .par_iter()
+            .map(|piece| {
+                inner_product_field(&piece.rows, &opening.eq[piece.row..piece.row + piece.rows.len()])
+            })
+            .collect();
+        let mut y = Zeroizing::new(combination(&at_r, folded, self.system.layout.n));
         self.add_masks(&mut y, &opening.masks);
         y
     }
 
     /// Every column times its coefficient.
     fn column_sum(&self, coefficients: &[Fp], masks: &[Fp]) -> Vec<Fp> {
-        let n = self.system.layout.n;
-        let mut sum = vec![Fp::ZERO; n];
-        for set in &self.columns.sets {
-            let own = &coefficients[set.first..set.first + set.blinds.len()];
-            if !own.is_empty() {
-                for (slot, value) in sum.iter_mut().zip(fold_rows(&Coefficients::new(own), &set.entries, n)) {
-                    *slot += value;
-                }
-            }
-        }
+        let mut sum = self.columns.sum(0, coefficients, self.system.layout.n);
         self.add_masks(&mut sum, masks);
         sum
     }
 
     fn add_masks(&self, sum: &mut [Fp], coefficients: &[Fp]) {
-        for (mask, c) in self.masks.rounds.iter().zip(coefficients) {
-            for (slot, value) in sum.iter_mut().zip(mask) {
-                *slot += *c * value;
+        sum.par_iter_mut().with_min_len(256).enumerate().for_each(|(row, slot)| {
+            for (mask, c) in self.masks.rounds.iter().zip(coefficients) {
+                *slot += *c * mask[row];
             }
-        }
+        });
     }
 
     fn gate_sum(&self, coefficients: &[Fp; GATE_COLUMNS]) -> Zeroizing<Vec<Fp>> {

@@ -1,6 +1,6 @@
 //! One proof, from a system and its values to bytes.
 
-use crate::columns::{ColumnSet, Columns};
+use crate::columns::{ColumnSet, Columns, PackedSet};
 use crate::error::ProverError;
 use crate::hidden::{Masks, ProverParty, fresh_rng, fresh_seed, random_vector};
 use crate::hooks::Hooks;
@@ -52,10 +52,10 @@ pub(crate) struct Job<'j> {
     pub(crate) system: &'j System,
     pub(crate) k: u32,
     pub(crate) committer: &'j Committer,
-    pub(crate) weights: &'j ColumnSet,
+    pub(crate) weights: &'j PackedSet,
     /// Columns of a committed input and output, with the blinds of their published commitments.
-    pub(crate) input: &'j ColumnSet,
-    pub(crate) output: &'j ColumnSet,
+    pub(crate) input: &'j PackedSet,
+    pub(crate) output: &'j PackedSet,
     pub(crate) statement: Statement<'j>,
 }
 
@@ -79,6 +79,7 @@ pub(crate) fn prove(
     let mut masks = Masks::new(system, keys.lagrange.len(), &mut rng);
     let mut commitments = committer.commit_small(&witness.columns(), &witness.blinds);
     hooks.commitments(&mut commitments);
+    let witness = witness.pack();
     let mask_commitments = masks.commit(committer, keys);
     for point in commitments.iter().chain(&mask_commitments.rounds).chain(&mask_commitments.gates) {
         transcript.point(point)?;

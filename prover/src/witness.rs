@@ -1,6 +1,7 @@
 //! The witness: every tensor's integers, by running the circuit's steps.
 
 use crate::error::ProverError;
+use provenn_algebra::small::row_products;
 use provenn_circuits::circuit::{
     AxisMap, Circuit, Contract, Quotient, Role, Source, Step, Tensor, TensorId, Values,
 };
@@ -12,8 +13,10 @@ pub(crate) type Witness<'w> = Vec<Cow<'w, [i64]>>;
 
 /// Runs the steps of a circuit on its parameters and, if it has one, its input.
 ///
+/// The parameters are a key's, which have been through [`check`] when the key was made or read; an input is checked here.
+///
 /// # Errors
-/// [`ProverError::Length`] and [`ProverError::OutOfRange`] for parameters or an input that are not what the circuit declares.
+/// [`ProverError::Length`] and [`ProverError::OutOfRange`] for an input that is not what the circuit declares.
 pub(crate) fn assign<'w>(
     circuit: &Circuit,
     parameters: &'w [Vec<i64>],
@@ -32,7 +35,7 @@ pub(crate) fn assign<'w>(
         })
         .collect();
     for (tensor, values) in circuit.tensors.iter().zip(&values) {
-        if matches!(tensor.role, Role::Weight(_) | Role::Input(_)) {
+        if matches!(tensor.role, Role::Input(_)) {
             check(tensor, values)?;
         }
     }
@@ -194,10 +197,12 @@ fn products(contract: &Contract, tensors: &[Tensor], values: &Values<'_>) -> Vec
     a.par_chunks(k)
         .with_min_len((1 << 15) / (j * k).max(1) + 1)
         .enumerate()
-        .flat_map_iter(|(row, a)| {
+        .fold(Vec::new, |mut products, (row, a)| {
             let b = row / i;
-            c[b * j * k..(b + 1) * j * k].chunks(k).map(move |c| a.iter().zip(c).map(|(x, y)| x * y).sum())
+            row_products(a, &c[b * j * k..(b + 1) * j * k], &mut products);
+            products
         })
+        .flatten_iter()
         .collect()
 }
 
@@ -215,10 +220,11 @@ fn products_in_tiles(contract: &Contract, tensors: &[Tensor], values: &Values<'_
             let c = contract.c.through(&leading(index, fixed, tile.len()), tile.len());
             let c = c.evaluate(tile, tensors, values);
             let batch = index * width / columns;
-            a[batch * rows * terms..(batch + 1) * rows * terms]
-                .chunks(terms)
-                .flat_map(|a| c.chunks(terms).map(move |c| a.iter().zip(c).map(|(x, y)| x * y).sum()))
-                .collect()
+            let mut products = Vec::with_capacity(rows * width);
+            for a in a[batch * rows * terms..(batch + 1) * rows * terms].chunks(terms) {
+                row_products(a, &c, &mut products);
+            }
+            products
         })
         .collect();
     let mut products = vec![0; size(&contract.b) * rows * columns];
