@@ -55,7 +55,8 @@ fn verdict(hooks: &mut impl Hooks) -> Result<(), Rejection> {
 
 fn verdict_with(options: ProveOptions<'_>, hooks: &mut impl Hooks) -> Result<(), Rejection> {
     let Fixture { pk, vk, input, .. } = &*FIXTURE;
-    let proof = pk.prove_with(input, options, hooks, &mut |_| {}).expect("the cheating prover finishes");
+    let proof =
+        pk.prove_with(input, options, None, hooks, &mut |_| {}).expect("the cheating prover finishes");
     vk.verify(&proof.bytes, options.context).map(|_| ())
 }
 
@@ -397,7 +398,7 @@ fn false_commitments_are_rejected() {
                     // The same values under the bases of the message columns: a column with two readings.
                     let tables = ProductTables::get(ProductKeys::get(MIN_K));
                     let column = vec![Fp::ONE; 1 << MIN_K];
-                    commitments[0] = tables.commit_values([(&column, &Fp::ONE)].into_iter())[0];
+                    commitments[0] = tables.commit([(&column, &Fp::ONE)].into_iter(), &[])[0];
                 }
             }
         }
@@ -756,8 +757,9 @@ fn a_false_flattening_copy_is_rejected() {
     let input = model.random_input(2);
     for (hooks, expected) in [(0, Ok(())), (1, Err(Rejection::FalseClaim))] {
         let mut hooks = Add("layer 0 output as [3, 8]", 7, hooks);
-        let proof =
-            pk.prove_with(&input, ProveOptions::default(), &mut hooks, &mut |_| {}).expect("it finishes");
+        let proof = pk
+            .prove_with(&input, ProveOptions::default(), None, &mut hooks, &mut |_| {})
+            .expect("it finishes");
         assert_eq!(vk.verify(&proof.bytes, b"").map(|_| ()), expected);
     }
 }
@@ -774,7 +776,8 @@ fn a_quotient_saturated_in_stages_is_not_free() {
     let (pk, vk) = keys(&model);
     assert_eq!(model.run(&[1]), [0, 3]);
     let verdict = |hooks: &mut Add| {
-        let proof = pk.prove_with(&[1], ProveOptions::default(), hooks, &mut |_| {}).expect("it finishes");
+        let proof =
+            pk.prove_with(&[1], ProveOptions::default(), None, hooks, &mut |_| {}).expect("it finishes");
         vk.verify(&proof.bytes, b"").map(|_| ())
     };
     assert_eq!(verdict(&mut Add("layer 0 output", 0, 0)), Ok(()));
