@@ -66,6 +66,6 @@ fn single(shape: Vec<u32>, range: Range, layer: Layer, parameters: Vec<Vec<i64>>
 
 fn committed(layers: LayerList, parameters: Vec<Vec<i64>>) -> ProvingKey {
     let key = ProvingKey::commit(layers, parameters, vec![], &mut |_| {}).expect("a valid model");
-    key.prepare();
+    key.warm_up();
     key
 }

@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn measure(key: &Path, input: &Path) -> Result<Row, Box<dyn Error>> {
     let pk = ProvingKey::from_bytes(&std::fs::read(key)?)?;
     let vk = VerifyingKey::from_bytes(&pk.verifying_key()?)?;
-    pk.prepare();
+    pk.warm_up();
     let len = pk.layers().input_shape.iter().map(|&d| d as usize).product();
     let samples = Dataset::load(input, len)?;
     let input =

@@ -11,11 +11,12 @@
 
 use crate::affine::{Point, sum_runs};
 use crate::buckets::{Histogram, Job, bucket_sums, recode};
+use crate::fixed::FixedBases;
 use crate::generators::{Generators, blinding_generator, generators};
 use crate::msm::msm;
 use crate::parallel::{map, pieces_for, ranges, threads_for};
 use crate::{EqAffine, Fp};
-use ff::PrimeField;
+use ff::{Field, PrimeField};
 use group::{Curve, Group};
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -43,11 +44,21 @@ const FINISH: usize = 128;
 /// Nanoseconds of one batched addition, to decide about threads.
 const ADDITION: usize = 100;
 
+/// Nanoseconds that fixed bases save per term of a sum of full scalars, and nanoseconds to compute one.
+const TERM_SAVED: usize = 1500;
+const FIX: usize = 20_000;
+
 /// Commits to columns of at most `n` entries.
 #[derive(Debug)]
 pub struct Committer {
     generators: Generators,
     bases: Vec<Point>,
+    /// H, U, and the generators.
+    all: Vec<EqAffine>,
+    /// The same with multiples, for sums of full scalars.
+    fixed: OnceLock<FixedBases>,
+    /// Nanoseconds that fixed bases would have saved so far.
+    unfixed: AtomicUsize,
     /// Multiples `1..=MULTIPLES` of every generator.
     table: OnceLock<Vec<Point>>,
     /// Additions that the table would have saved so far.
@@ -59,7 +70,16 @@ impl Committer {
     pub fn new(n: usize) -> Self {
         let generators = generators(n);
         let bases = generators.g.iter().map(Point::new).collect();
-        Committer { generators, bases, table: OnceLock::new(), missed: AtomicUsize::new(0) }
+        let all = [&[generators.h, generators.u], &generators.g[..]].concat();
+        Committer {
+            generators,
+            bases,
+            all,
+            fixed: OnceLock::new(),
+            unfixed: AtomicUsize::new(0),
+            table: OnceLock::new(),
+            missed: AtomicUsize::new(0),
+        }
     }
 
     /// The longest column.
@@ -74,13 +94,47 @@ impl Committer {
 
     /// Builds the tables now, which pays for a committer that is kept over many short columns.
     ///
-    /// Takes some 20 microseconds and 8 KiB per generator. Without this call the table is built as
-    /// soon as it would have saved its own cost. Columns of 1024 entries and more have no use for it.
+    /// Takes some 40 microseconds and 10 KiB per generator. Without this call the tables are built as
+    /// soon as they would have saved their own cost. Columns of 1024 entries and more have no use for them.
     pub fn prepare(&self) {
         if self.n() < TABLE_LIMIT {
             self.table();
+            self.fixed();
         }
         blinding_table();
+    }
+
+    fn fixed(&self) -> &FixedBases {
+        self.fixed.get_or_init(|| FixedBases::new(&self.all))
+    }
+
+    /// `vector[0] H + vector[1] U + <vector[2..], G>` for each of some vectors, in variable time.
+    ///
+    /// The generators' multiples are computed by [`Committer::prepare`], or once they would have saved their own cost;
+    /// from 1024 generators on, buckets do as well without (measured).
+    ///
+    /// # Panics
+    /// If a vector has more than `n + 2` entries.
+    pub fn sums(&self, vectors: &[&[Fp]]) -> Vec<EqAffine> {
+        let longest = vectors.iter().map(|vector| vector.len()).max().unwrap_or(0);
+        assert!(
+            longest <= self.all.len(),
+            "a vector of {longest} entries, but only {} generators",
+            self.all.len()
+        );
+        if self.n() < TABLE_LIMIT {
+            let terms: usize =
+                vectors.iter().flat_map(|vector| *vector).filter(|s| !s.is_zero_vartime()).count();
+            let saved = terms * TERM_SAVED;
+            if self.fixed.get().is_some()
+                || self.unfixed.fetch_add(saved, Ordering::Relaxed).saturating_add(saved)
+                    >= FIX * self.all.len()
+            {
+                let vectors: Vec<(usize, &[Fp])> = vectors.iter().map(|vector| (0, *vector)).collect();
+                return self.fixed().sums(&vectors);
+            }
+        }
+        vectors.iter().map(|vector| msm(vector, &self.all[..vector.len()]).to_affine()).collect()
     }
 
     fn table(&self) -> &[Point] {
@@ -106,7 +160,16 @@ impl Committer {
     /// # Panics
     /// If there is not one blind per column, or a column has more than `n` entries.
     pub fn commit_small(&self, columns: &[&[i64]], blinds: &[Fp]) -> Vec<EqAffine> {
-        assert_eq!(columns.len(), blinds.len(), "one blind per column");
+        self.commit_small_onto(columns, &blinding_points(blinds))
+    }
+
+    /// [`Committer::commit_small`] with the [`blinding_points`] of the blinds, which may have been computed before the
+    /// columns were known.
+    ///
+    /// # Panics
+    /// If there is not one blinding point per column, or a column has more than `n` entries.
+    pub fn commit_small_onto(&self, columns: &[&[i64]], blinding: &[EqAffine]) -> Vec<EqAffine> {
+        assert_eq!(columns.len(), blinding.len(), "one blind per column");
         let longest = columns.iter().map(|c| c.len()).max().unwrap_or(0);
         assert!(longest <= self.n(), "a column of {longest} entries, but only {} generators", self.n());
 
@@ -128,7 +191,7 @@ impl Committer {
             widths = planes;
         }
 
-        let cost = if use_table { with } else { without } + columns.len() * BLIND_DIGITS;
+        let cost = if use_table { with } else { without } + columns.len();
         let threads = threads_for(cost * ADDITION);
         let columns_at_once =
             (GROUP / longest.max(1)).clamp(1, columns.len().div_ceil(pieces_for(threads)).max(1));
@@ -141,7 +204,7 @@ impl Committer {
         .concat();
         let per_column = widths.iter().map(|&w| w as usize).sum();
         let pieces = ranges(columns.len(), FINISH.min(columns.len().div_ceil(pieces_for(threads))));
-        map(&pieces, threads, |piece| finish(&bits, per_column, piece.clone(), blinds)).concat()
+        map(&pieces, threads, |piece| finish(&bits, per_column, piece.clone(), blinding)).concat()
     }
 
     /// Sums per bit by buckets.
@@ -219,13 +282,29 @@ impl Committer {
             values.len(),
             self.n()
         );
-        let blinding = sum_runs(blinding_terms(blind).collect(), vec![blinding_terms(blind).count() as u32]);
-        (msm(values, &self.generators.g[..values.len()]) + blinding[0].to_affine()).to_affine()
+        self.sums(&[&[&[*blind, Fp::ZERO], values].concat()])[0]
     }
 }
 
-/// Puts the bits of some columns together and adds the blinding terms.
-fn finish(bits: &[Point], per_column: usize, columns: Range<usize>, blinds: &[Fp]) -> Vec<EqAffine> {
+/// The points `rho*H` of some blinds: secret, as they reveal what the values contribute to a commitment.
+pub fn blinding_points(blinds: &[Fp]) -> Vec<EqAffine> {
+    let threads = threads_for(blinds.len() * BLIND_DIGITS * ADDITION);
+    let pieces = ranges(blinds.len(), FINISH.min(blinds.len().div_ceil(pieces_for(threads))));
+    map(&pieces, threads, |piece| {
+        let mut points = Vec::with_capacity(piece.len() * BLIND_DIGITS);
+        let mut lengths = Vec::with_capacity(piece.len());
+        for blind in &blinds[piece.clone()] {
+            let before = points.len();
+            points.extend(blinding_terms(blind));
+            lengths.push((points.len() - before) as u32);
+        }
+        sum_runs(points, lengths).into_iter().map(Point::to_affine).collect::<Vec<_>>()
+    })
+    .concat()
+}
+
+/// Puts the bits of some columns together and adds the blinding points.
+fn finish(bits: &[Point], per_column: usize, columns: Range<usize>, blinding: &[EqAffine]) -> Vec<EqAffine> {
     let mut totals = vec![Point::IDENTITY; columns.len()];
     for bit in (0..per_column).rev() {
         let mut points = Vec::with_capacity(3 * columns.len());
@@ -238,14 +317,9 @@ fn finish(bits: &[Point], per_column: usize, columns: Range<usize>, blinds: &[Fp
         }
         totals = sum_runs(points, lengths);
     }
-    let mut points = Vec::with_capacity(columns.len() * (BLIND_DIGITS + 1));
-    let mut lengths = Vec::with_capacity(columns.len());
-    for (total, blind) in totals.iter().zip(&blinds[columns]) {
-        let before = points.len();
-        points.push(*total);
-        points.extend(blinding_terms(blind));
-        lengths.push((points.len() - before) as u32);
-    }
+    let points = totals.iter().zip(&blinding[columns.clone()]);
+    let points = points.flat_map(|(total, blinding)| [*total, Point::new(blinding)]).collect();
+    let lengths = vec![2; columns.len()];
     sum_runs(points, lengths).into_iter().map(Point::to_affine).collect()
 }
 
@@ -316,7 +390,7 @@ mod tests {
     use super::*;
     use crate::parallel::on_one_and_two_threads;
     use crate::small::from_i64;
-    use ff::Field;
+    use group::CurveAffine as _;
     use pasta_curves::Eq;
     use proptest::prelude::*;
     use rand_chacha::ChaCha20Rng;
@@ -343,7 +417,7 @@ mod tests {
         }
         let widths = vec![DIGIT; 9];
         let looked_up = prepared.look_up(columns, &widths);
-        let finished = finish(&looked_up, 72, 0..columns.len(), blinds);
+        let finished = finish(&looked_up, 72, 0..columns.len(), &blinding_points(blinds));
         assert_eq!(finished, plain.commit_small(columns, blinds), "the table, whatever it costs");
     }
 
@@ -407,6 +481,51 @@ mod tests {
         let once = Committer::new(16);
         once.commit_small(&[&column], &[Fp::ONE]);
         assert!(once.table.get().is_none());
+    }
+
+    #[test]
+    fn sums_agree_with_the_definition_with_and_without_fixed_bases() {
+        for n in [0, 1, 30, TABLE_LIMIT] {
+            let plain = Committer::new(n);
+            let prepared = Committer::new(n);
+            prepared.prepare();
+            let Generators { g, h, u } = generators(n);
+            let scalars = random_blinds(n + 2);
+            let sparse: Vec<Fp> =
+                scalars.iter().enumerate().map(|(i, s)| if i % 3 == 1 { *s } else { Fp::ZERO }).collect();
+            let vectors = [&scalars[..], &sparse, &scalars[..1], &[Fp::ZERO; 2], &[]];
+            let sums = plain.sums(&vectors);
+            assert_eq!(prepared.sums(&vectors), sums, "n = {n}");
+            for (vector, sum) in vectors.iter().zip(sums) {
+                let expected: Eq = vector.iter().zip([h, u].iter().chain(&g)).map(|(s, p)| *p * s).sum();
+                assert_eq!(sum, expected.to_affine(), "n = {n}");
+            }
+        }
+        let committer = Committer::new(16);
+        let vector = random_blinds(18);
+        let first = committer.sums(&[&vector]);
+        assert!(committer.fixed.get().is_none());
+        for _ in 0..20 {
+            assert_eq!(committer.sums(&[&vector]), first);
+        }
+        assert!(committer.fixed.get().is_some());
+    }
+
+    #[test]
+    #[should_panic(expected = "a vector of 5 entries, but only 4 generators")]
+    fn sums_beyond_the_generators_are_refused() {
+        Committer::new(2).sums(&[&[Fp::ZERO; 5]]);
+    }
+
+    #[test]
+    fn commitments_onto_blinding_points_are_commitments() {
+        let committer = Committer::new(4);
+        let columns: [&[i64]; 3] = [&[1, -2, 3], &[], &[0, 300, 0, -4]];
+        let blinds = [random_blinds(2), vec![Fp::ZERO]].concat();
+        let points = blinding_points(&blinds);
+        assert_eq!(points[2], EqAffine::identity());
+        assert_eq!(committer.commit_small_onto(&columns, &points), committer.commit_small(&columns, &blinds));
+        assert!(blinding_points(&[]).is_empty());
     }
 
     #[test]

@@ -27,12 +27,14 @@ pub struct Generators {
     pub g: Vec<EqAffine>,
     /// The generator of the blinding term.
     pub h: EqAffine,
+    /// The generator of inner products.
+    pub u: EqAffine,
 }
 
-/// The first `n` generators, and H.
+/// The first `n` generators, H and U.
 ///
 /// Generator `i` is the hash of `b"g" || i` (32 bits, little-endian) to the curve in the domain
-/// [`DOMAIN`], and H that of `b"h"`. Beyond [`EMBEDDED`] they are derived when first asked for.
+/// [`DOMAIN`], H that of `b"h"` and U that of `b"u"`. Beyond [`EMBEDDED`] they are derived when first asked for.
 ///
 /// # Panics
 /// If `n` exceeds `2^32`.
@@ -48,7 +50,7 @@ pub fn generators(n: usize) -> Generators {
         derived.extend(missing);
         g.extend_from_slice(&derived[..n - EMBEDDED]);
     }
-    Generators { g, h: blinding_generator() }
+    Generators { g, h: blinding_generator(), u: inner_product_generator() }
 }
 
 /// The generator H of blinding terms.
@@ -56,6 +58,13 @@ pub(crate) fn blinding_generator() -> EqAffine {
     static H: OnceLock<EqAffine> = OnceLock::new();
 
     *H.get_or_init(|| Eq::hash_to_curve(DOMAIN)(b"h").to_affine())
+}
+
+/// The generator U of inner products.
+fn inner_product_generator() -> EqAffine {
+    static U: OnceLock<EqAffine> = OnceLock::new();
+
+    *U.get_or_init(|| Eq::hash_to_curve(DOMAIN)(b"u").to_affine())
 }
 
 /// The embedded generators, decoded once.
@@ -119,6 +128,7 @@ mod tests {
         assert_eq!(both.g.len(), 3);
         assert_eq!(both.g[2], hash(&[b'g', 2, 0, 0, 0]).to_affine());
         assert_eq!(both.h, hash(b"h").to_affine());
+        assert_eq!(both.u, hash(b"u").to_affine());
     }
 
     #[test]
@@ -134,10 +144,10 @@ mod tests {
     fn generators_are_distinct_points_of_the_curve() {
         let all = generators(EMBEDDED);
         let mut encodings = crate::encoding::compress(&all.g);
-        encodings.extend(crate::encoding::compress(&[all.h]));
+        encodings.extend(crate::encoding::compress(&[all.h, all.u]));
         encodings.sort_unstable();
         encodings.dedup();
-        assert_eq!(encodings.len(), EMBEDDED + 1);
-        assert!(all.g.iter().chain([&all.h]).all(|p| bool::from(p.is_on_curve() & !p.is_identity())));
+        assert_eq!(encodings.len(), EMBEDDED + 2);
+        assert!(all.g.iter().chain([&all.h, &all.u]).all(|p| bool::from(p.is_on_curve() & !p.is_identity())));
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::artifact::CommitmentFormat;
 use crate::circuit::{Circuit, Expr, Role, TensorId, View};
+use crate::closing::halvings;
 use crate::error::CircuitError;
-
 use crate::forms::{GATE_COLUMNS, box_variables};
 use crate::layout::{Layout, MIN_ROWS};
 use crate::lower::{Modes, inference, key};
@@ -86,7 +86,12 @@ impl System {
         let forms = tree as usize + 2 + self.circuit.linears.len() + 2 * contracts + 3;
         let columns = self.layout.columns() + self.mask_columns + GATE_COLUMNS;
         let rounds = 2 * (plan.batch_variables + plan.sum_variables + self.layout.nu());
-        let small = point + contract_point.unwrap_or(0) + contracts + rounds + forms + columns + 9;
+        // One challenge that ties the inner product to the response, three answers to each that halves it.
+        let halving = match halvings(self.layout.n) {
+            0 => 0,
+            rounds => 1 + 3 * rounds,
+        };
+        let small = point + contract_point.unwrap_or(0) + contracts + rounds + forms + columns + halving + 9;
         let chances = 3 * rows + (1 << tree) + tree * tree + tree + small as u128 + (1 << (k + 2));
         254 - (u128::BITS - chances.leading_zeros())
     }

@@ -1,8 +1,8 @@
 //! What can go wrong while committing or proving.
 
 use provenn_algebra::transcript::TranscriptError;
-use provenn_circuits::CircuitError;
-use provenn_circuits::artifact::ArtifactError;
+use provenn_circuits::artifact::{ArtifactError, ModelId};
+use provenn_circuits::{CircuitError, Modes};
 
 /// Why a model could not be committed or an inference not be proved.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,6 +60,30 @@ pub enum ProverError {
         limit: usize,
         /// Bytes found.
         actual: usize,
+    },
+    /// The prepared material was made for another key.
+    #[error("the material was prepared for model {actual}, the key is of model {expected}")]
+    PreparedModel {
+        /// The key's model.
+        expected: ModelId,
+        /// The model that it was made for.
+        actual: ModelId,
+    },
+    /// The prepared material was made for another choice of what is public.
+    #[error("the material was prepared for {actual:?}, the proof is of {expected:?}")]
+    PreparedModes {
+        /// The proof's modes.
+        expected: Modes,
+        /// The modes that it was made for.
+        actual: Modes,
+    },
+    /// The prepared material was made by another process, of which this one is a fork.
+    #[error("the material was prepared by process {actual}, this is process {expected}")]
+    PreparedProcess {
+        /// This process.
+        expected: u32,
+        /// The process that made it.
+        actual: u32,
     },
     /// An event of negligible probability, such as a zero denominator: proving again uses fresh randomness.
     #[error("an event of negligible probability ({what}): prove again")]

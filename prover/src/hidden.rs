@@ -4,31 +4,17 @@ use crate::contract::ContractProver;
 use crate::error::ProverError;
 use crate::hooks::Hooks;
 use crate::lookup::LookupProver;
-use crate::products::ProductTables;
 use crate::prove::Phase;
 use crate::witness::Witness;
 use ff::Field;
-use provenn_algebra::commit::Committer;
 use provenn_algebra::transcript::ProverTranscript;
 use provenn_algebra::{EqAffine, Fp};
 use provenn_circuits::forms::{Form, GATE_COLUMNS, Messages, Slot};
-use provenn_circuits::products::{ProductKeys, UNUSABLE_ROWS};
+use provenn_circuits::products::UNUSABLE_ROWS;
 use provenn_circuits::reduction::{BilinearPoints, Party};
 use provenn_circuits::system::System;
-use rand_chacha::ChaCha20Rng;
-use rand_core::{CryptoRng, SeedableRng};
+use rand_core::CryptoRng;
 use zeroize::{Zeroize, Zeroizing};
-
-/// A generator seeded with 32 fresh bytes of the operating system, for one proof.
-pub(crate) fn fresh_rng() -> Result<ChaCha20Rng, ProverError> {
-    Ok(ChaCha20Rng::from_seed(*fresh_seed()?))
-}
-
-pub(crate) fn fresh_seed() -> Result<Zeroizing<[u8; 32]>, ProverError> {
-    let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut seed[..]).map_err(|error| ProverError::Randomness { reason: error.to_string() })?;
-    Ok(seed)
-}
 
 pub(crate) fn random_vector(rng: &mut impl CryptoRng, len: usize) -> Vec<Fp> {
     (0..len).map(|_| Fp::random(rng)).collect()
@@ -79,17 +65,6 @@ impl Masks {
             Slot::Gate(row, column) => self.gates[column][row],
         }
     }
-
-    /// Commitments to the mask columns, the gate mask columns, and the row masks.
-    pub(crate) fn commit(&self, committer: &Committer, keys: &ProductKeys) -> MaskCommitments {
-        let rounds =
-            self.rounds.iter().zip(&self.round_blinds).map(|(m, blind)| committer.commit_field(m, blind));
-        MaskCommitments {
-            rounds: rounds.collect(),
-            gates: ProductTables::get(keys).commit_values(self.gates.iter().zip(&self.gate_blinds)),
-            rows: committer.commit_field(&self.rows, &self.row_blind),
-        }
-    }
 }
 
 impl Drop for Masks {
@@ -103,7 +78,7 @@ impl Drop for Masks {
     }
 }
 
-/// Commitments to [`Masks`].
+/// Commitments to the mask columns, the gate mask columns, and the row masks.
 pub(crate) struct MaskCommitments {
     pub(crate) rounds: Vec<EqAffine>,
     pub(crate) gates: Vec<EqAffine>,

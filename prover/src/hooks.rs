@@ -13,6 +13,10 @@ use std::borrow::Cow;
 
 /// Deviations from the protocol, in the order in which a proof reaches them.
 pub(crate) trait Hooks {
+    /// The seed from which a test lets all randomness follow; `None` for fresh randomness.
+    fn seed(&mut self) -> Option<[u8; 32]> {
+        None
+    }
     /// Before the weights are committed.
     fn weights(&mut self, _columns: &mut ColumnSet) {}
     /// The weights with which the model is run.
@@ -43,6 +47,12 @@ pub(crate) trait Hooks {
     fn opening(&mut self, _opening: &mut OpeningMessages) {}
     /// The answer to the opening's challenge; `_eq` are the weights of the rows in the scalar equation.
     fn response(&mut self, _response: &mut Response, _eq: &[Fp]) {}
+    /// The inner product that the halving of the response is about, before it is absorbed.
+    fn response_value(&mut self, _value: &mut Fp) {}
+    /// Both points of a halving round, before they are absorbed.
+    fn halving(&mut self, _round: usize, _points: &mut [EqAffine]) {}
+    /// What is left of the response after the halving rounds.
+    fn short_response(&mut self, _response: &mut [Fp]) {}
     /// The gate rows that halo2 is given.
     fn products(&mut self, _gates: &mut [[Fp; GATE_COLUMNS]]) {}
 }

@@ -2,8 +2,9 @@
 
 use crate::columns::{ColumnSet, PackedSet};
 use crate::error::ProverError;
-use crate::hidden::{fresh_rng, random_vector};
+use crate::hidden::random_vector;
 use crate::hooks::{Honest, Hooks};
+use crate::prepared::{Blinds, Material, Prepared, Purpose, fresh_rng};
 use crate::products::ProductTables;
 use crate::prove::{Job, Phase, prove};
 use crate::witness::{assign, check};
@@ -110,7 +111,7 @@ impl ProvingKey {
         check_parameters(&shape.key, &layers, &parameters)?;
         observe(Phase::Commitments);
         let committer = Committer::new(shape.n);
-        let blinds = random_vector(&mut fresh_rng()?, shape.key.layout.weights.len());
+        let blinds = random_vector(&mut fresh_rng(hooks, Purpose::Weights)?, shape.key.layout.weights.len());
         let mut weights = lay_out_weights(&shape.key, &parameters, blinds);
         hooks.weights(&mut weights);
         let commitments = compress(&committer.commit_small(&weights.columns(), &weights.blinds));
@@ -149,7 +150,9 @@ impl ProvingKey {
             output: &none,
             statement: Statement::Key(self.model_id),
         };
-        prove(&job, &values, hooks, observe)
+        observe(Phase::Commitments);
+        let material = Material::new(system, self.shape.k, &self.committer, hooks)?;
+        prove(&job, &values, material, hooks, observe)
     }
 
     /// Proves one inference on the integers `input`, row-major.
@@ -171,16 +174,80 @@ impl ProvingKey {
         options: ProveOptions<'_>,
         observe: &mut dyn FnMut(Phase),
     ) -> Result<Proof, ProverError> {
-        self.prove_with(input, options, &mut Honest, observe)
+        self.prove_with(input, options, None, &mut Honest, observe)
+    }
+
+    /// One-time material for one later proof with these modes: all of the proof's randomness and the commitments to it.
+    ///
+    /// # Errors
+    /// [`ProverError::Randomness`] if the operating system gives none.
+    pub fn prepare(&self, modes: Modes) -> Result<Prepared, ProverError> {
+        self.prepare_with(modes, &mut Honest)
+    }
+
+    pub(crate) fn prepare_with(&self, modes: Modes, hooks: &mut impl Hooks) -> Result<Prepared, ProverError> {
+        let system = self.shape.inference(modes);
+        let material = Material::new(system, self.shape.k, &self.committer, hooks)?;
+        Ok(Prepared::new(self.model_id, modes, material))
+    }
+
+    /// [`ProvingKey::prove_observed`] with material from [`ProvingKey::prepare`], which saves the time to make it now. The
+    /// proof is like any other. The material is used up, even if the proof fails.
+    ///
+    /// ```
+    /// # use provenn_prover::{ProveOptions, ProverError, ProvingKey};
+    /// fn answer(key: &ProvingKey, input: &[i64]) -> Result<Vec<u8>, ProverError> {
+    ///     let options = ProveOptions::default();
+    ///     let prepared = key.prepare(options.modes)?;
+    ///     // Later, when the input is there.
+    ///     Ok(key.prove_prepared(input, options, prepared, &mut |_| {})?.bytes)
+    /// }
+    /// ```
+    ///
+    /// Two proofs cannot use the same material:
+    ///
+    /// ```compile_fail,E0382
+    /// # use provenn_prover::{ProveOptions, ProverError, ProvingKey};
+    /// fn answer(key: &ProvingKey, input: &[i64]) -> Result<Vec<u8>, ProverError> {
+    ///     let options = ProveOptions::default();
+    ///     let prepared = key.prepare(options.modes)?;
+    ///     key.prove_prepared(input, options, prepared, &mut |_| {})?;
+    ///     Ok(key.prove_prepared(input, options, prepared, &mut |_| {})?.bytes)
+    /// }
+    /// ```
+    ///
+    /// nor copies of it:
+    ///
+    /// ```compile_fail,E0599
+    /// # use provenn_prover::{Prepared, ProveOptions, ProverError, ProvingKey};
+    /// fn twice(prepared: Prepared) -> [Prepared; 2] {
+    ///     [prepared.clone(), prepared]
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ProvingKey::prove`]; [`ProverError::PreparedModel`], [`ProverError::PreparedModes`] and
+    /// [`ProverError::PreparedProcess`] for material that was made for another key, for other modes, or before a fork.
+    pub fn prove_prepared(
+        &self,
+        input: &[i64],
+        options: ProveOptions<'_>,
+        prepared: Prepared,
+        observe: &mut dyn FnMut(Phase),
+    ) -> Result<Proof, ProverError> {
+        self.prove_with(input, options, Some(prepared), &mut Honest, observe)
     }
 
     pub(crate) fn prove_with(
         &self,
         input: &[i64],
         options: ProveOptions<'_>,
+        prepared: Option<Prepared>,
         hooks: &mut impl Hooks,
         observe: &mut dyn FnMut(Phase),
     ) -> Result<Proof, ProverError> {
+        let prepared =
+            prepared.map(|prepared| prepared.material(self.model_id, options.modes)).transpose()?;
         if options.context.len() > MAX_CONTEXT_BYTES {
             return Err(ProverError::Context { limit: MAX_CONTEXT_BYTES, actual: options.context.len() });
         }
@@ -189,20 +256,24 @@ impl ProvingKey {
         let parameters = hooks.parameters(&self.parameters);
         let mut values = assign(&system.circuit, &parameters, Some(input))?;
         hooks.witness(&system.circuit, &mut values);
-        let mut rng = fresh_rng()?;
-        let mut shown = |id: Option<TensorId>, group: Group| -> Shown {
-            let blinds = random_vector(&mut rng, system.layout.group(group).len());
-            let columns = ColumnSet::lay_out(&system.circuit, &system.layout, group, &values, blinds);
+        observe(Phase::Commitments);
+        let mut material = match prepared {
+            Some(material) => material,
+            None => Material::new(system, self.shape.k, &self.committer, hooks)?,
+        };
+        let shown = |id: Option<TensorId>, group: Group, blinds: &mut Blinds| -> Shown {
+            let scalars = std::mem::take(&mut blinds.scalars);
+            let columns = ColumnSet::lay_out(&system.circuit, &system.layout, group, &values, scalars);
             let bytes = if columns.blinds.is_empty() {
                 id.map_or(Vec::new(), |id| values_to_bytes(system.circuit.tensors[id].range, &values[id]))
             } else {
-                compress(&self.committer.commit_small(&columns.columns(), &columns.blinds)).concat()
+                compress(&blinds.commit(&self.committer, &columns.columns())).concat()
             };
             Shown { columns: columns.pack(), bytes, format: system.format(id) }
         };
         let (input_id, output_id) = (system.circuit.input(), system.circuit.output());
-        let shown_input = shown(input_id, Group::Input);
-        let shown_output = shown(output_id, Group::Output);
+        let shown_input = shown(input_id, Group::Input, &mut material.input);
+        let shown_output = shown(output_id, Group::Output, &mut material.output);
         let output = output_id.map_or(Vec::new(), |id| values[id].to_vec());
         let opening = self.opening(options.modes, (&shown_input, input), (&shown_output, &output))?;
         let job = Job {
@@ -222,7 +293,7 @@ impl ProvingKey {
                 output: &shown_output.bytes,
             },
         };
-        let messages = prove(&job, &values, hooks, observe)?;
+        let messages = prove(&job, &values, material, hooks, observe)?;
         let content = ProofContent {
             model_id: self.model_id,
             modes: options.modes.index() as u8,
@@ -255,7 +326,7 @@ impl ProvingKey {
     }
 
     /// Builds what the first proof would build: tables of generators and halo2's keys. Optional.
-    pub fn prepare(&self) {
+    pub fn warm_up(&self) {
         self.committer.prepare();
         ProductTables::get(ProductKeys::get(self.shape.k));
     }

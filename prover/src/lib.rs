@@ -11,11 +11,13 @@
 mod columns;
 mod contract;
 mod error;
+mod halving;
 mod hidden;
 mod hooks;
 mod key;
 mod lookup;
 mod opening;
+mod prepared;
 mod products;
 mod prove;
 pub mod stages;
@@ -26,4 +28,5 @@ mod tests;
 
 pub use error::ProverError;
 pub use key::{Proof, ProveOptions, ProvingKey};
+pub use prepared::Prepared;
 pub use prove::Phase;

@@ -2,20 +2,21 @@
 
 use crate::columns::Columns;
 use crate::error::ProverError;
-use crate::hidden::{Masks, random_vector};
+use crate::halving::send_halved;
+use crate::hidden::Masks;
 use crate::hooks::Hooks;
-use crate::products::{ProductRandomness, ProductTables};
+use crate::prepared::OneTimeVectors;
+use crate::products::ProductRandomness;
 use ff::{Field, PrimeField};
 use provenn_algebra::commit::Committer;
 use provenn_algebra::multilinear::{bind_top, product_round};
 use provenn_algebra::small::{combination, inner_product_field};
 use provenn_algebra::transcript::ProverTranscript;
 use provenn_algebra::{EqAffine, Fp};
-use provenn_circuits::closing::{KnowledgePowers, Opening};
+use provenn_circuits::closing::{KnowledgePowers, Opening, halvings};
 use provenn_circuits::forms::{Combined, GATE_COLUMNS};
 use provenn_circuits::products::{ProductKeys, UNUSABLE_ROWS};
 use provenn_circuits::system::{System, round_mask_coefficients};
-use rand_core::CryptoRng;
 use rayon::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -52,12 +53,12 @@ pub(crate) struct Closing<'c> {
 }
 
 impl Closing<'_> {
-    /// Runs steps 11 to 15 of the transcript order.
+    /// The row sum-check, the opening, and its response.
     pub(crate) fn prove(
         &self,
+        one_time: OneTimeVectors,
         transcript: &mut ProverTranscript,
         hooks: &mut impl Hooks,
-        rng: &mut impl CryptoRng,
     ) -> Result<(), ProverError> {
         let n = self.system.layout.n;
         let folded = self.folded_columns();
@@ -71,22 +72,14 @@ impl Closing<'_> {
         let y_mu = self.gate_sum(&opening.gate_masks);
         let z_mu = self.gate_sum(&powers.gate_masks);
 
-        let d = Zeroizing::new(random_vector(rng, n));
-        let d_mu = Zeroizing::new(random_vector(rng, self.keys.lagrange.len()));
-        let d_rows = Zeroizing::new(random_vector(rng, self.masks.rows.len()));
-        let d_blinds: [Fp; 3] = std::array::from_fn(|_| Fp::random(rng));
         let eq = &opening.eq;
         let coefficients = round_mask_coefficients(&bound);
         let mut first = OpeningMessages {
-            commitments: [
-                self.committer.commit_field(&d, &d_blinds[0]),
-                ProductTables::get(self.keys).commit_values([(&*d_mu, &d_blinds[1])].into_iter())[0],
-                self.committer.commit_field(&d_rows, &d_blinds[2]),
-            ],
+            commitments: one_time.commitments,
             g: inner_product_field(&z, eq) + inner_product_field(&z_mu, &eq[..z_mu.len()]),
-            delta: inner_product_field(&d, eq)
-                + inner_product_field(&d_mu, &eq[..d_mu.len()])
-                + inner_product_field(&d_rows, &coefficients),
+            delta: inner_product_field(&one_time.rows, eq)
+                + inner_product_field(&one_time.gates, &eq[..one_time.gates.len()])
+                + inner_product_field(&one_time.row_masks, &coefficients),
         };
         hooks.opening(&mut first);
         for commitment in &first.commitments {
@@ -111,17 +104,23 @@ impl Closing<'_> {
             blinds: [
                 e * column_blinds(&opening.columns, &opening.masks)
                     + e2 * column_blinds(&powers.columns, &powers.masks)
-                    + d_blinds[0],
-                e * gate_blinds(&opening.gate_masks) + e2 * gate_blinds(&powers.gate_masks) + d_blinds[1],
-                e * self.masks.row_blind + d_blinds[2],
+                    + one_time.blinds[0],
+                e * gate_blinds(&opening.gate_masks)
+                    + e2 * gate_blinds(&powers.gate_masks)
+                    + one_time.blinds[1],
+                e * self.masks.row_blind + one_time.blinds[2],
             ],
-            z: self.masks.rows.iter().zip(&*d_rows).map(|(mask, d)| e * mask + d).collect(),
-            x: answer(&y_mu, &z_mu, &d_mu),
-            y: answer(&y, &z, &d),
+            z: self.masks.rows.iter().zip(&one_time.row_masks).map(|(mask, d)| e * mask + d).collect(),
+            x: answer(&y_mu, &z_mu, &one_time.gates),
+            y: answer(&y, &z, &one_time.rows),
         };
         hooks.response(&mut response, eq);
-        for scalar in response.blinds.iter().chain(&response.z).chain(&response.x).chain(&response.y) {
+        for scalar in response.blinds.iter().chain(&response.z).chain(&response.x) {
             transcript.scalar(scalar);
+        }
+        match halvings(n) {
+            0 => response.y.iter().for_each(|scalar| transcript.scalar(scalar)),
+            rounds => send_halved(response.y, &bound, rounds, self.committer, transcript, hooks)?,
         }
         Ok(())
     }

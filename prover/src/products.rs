@@ -16,7 +16,7 @@
 //! What makes it fast, in order of gain: all bases are fixed and hold their doublings ([`FixedBases`]). The inner
 //! product argument therefore never folds its generators: each point of a round is a sum over half of the original
 //! ones, with products of challenges in the scalars. That is `k 2^k` terms for all rounds, the best way while `k` is
-//! small. What waits for no challenge is committed together: the columns, the random polynomial, and the polynomial
+//! small. What depends on no row is committed before, with the masks of the proof: the random polynomial, and the polynomial
 //! that blinds the opening, whose constant term is put right later. At `k = 5` the proof is 22 sums, of 1 to 33 terms
 //! each; polynomials cost next to nothing.
 
@@ -74,6 +74,20 @@ impl ProductRandomness {
             opening: polynomial(&mut draw),
             rounds: (0..k).map(|_| [draw(), draw()]).collect(),
         }
+    }
+}
+
+impl ProductRandomness {
+    /// The polynomials that can be committed to before any row is known: that of the vanishing argument, and the one that
+    /// blinds the opening.
+    pub(crate) fn polynomials(&self) -> [&Polynomial; 2] {
+        [&self.vanishing, &self.opening]
+    }
+
+    /// Commitments to them.
+    pub(crate) fn commit(&self, keys: &ProductKeys) -> [EqAffine; 2] {
+        let points = ProductTables::get(keys).commit(std::iter::empty(), &self.polynomials());
+        [points[0], points[1]]
     }
 }
 
@@ -211,16 +225,21 @@ impl ProductTables {
         ProductTables { k, domain, bases: FixedBases::new(&bases), selector, quotient }
     }
 
-    /// Commits over halo2's Lagrange bases to columns of `n` values, with these blinds.
-    pub(crate) fn commit_values<'v>(
+    /// Commits over halo2's Lagrange bases to columns of `n` values, with these blinds; then to polynomials.
+    pub(crate) fn commit<'v>(
         &self,
         columns: impl Iterator<Item = (&'v Vec<Fp>, &'v Fp)>,
+        polynomials: &[&Polynomial],
     ) -> Vec<EqAffine> {
         let columns: Vec<Zeroizing<Vec<Fp>>> = columns
             .inspect(|(values, _)| assert_eq!(values.len(), self.domain.n))
             .map(|(values, blind)| Zeroizing::new(values.iter().chain([blind]).copied().collect()))
             .collect();
-        let vectors: Vec<(usize, &[Fp])> = columns.iter().map(|column| (0, column.as_slice())).collect();
+        let vectors: Vec<(usize, &[Fp])> = columns
+            .iter()
+            .map(|column| (0, column.as_slice()))
+            .chain(polynomials.iter().map(|p| (self.domain.n, p.as_slice())))
+            .collect();
         self.bases.sums(&vectors)
     }
 
@@ -230,23 +249,22 @@ impl ProductTables {
         polynomials: &[&Polynomial],
         transcript: &mut ProverTranscript,
     ) -> Result<(), ProverError> {
-        let vectors: Vec<(usize, &[Fp])> =
-            polynomials.iter().map(|p| (self.domain.n, p.as_slice())).collect();
-        self.bases.sums(&vectors).iter().try_for_each(|point| Ok(transcript.point(point)?))
+        self.commit(std::iter::empty(), polynomials).iter().try_for_each(|point| Ok(transcript.point(point)?))
     }
 }
 
 /// The blind of a polynomial's commitment, then its coefficients.
-type Polynomial = Zeroizing<Vec<Fp>>;
+pub(crate) type Polynomial = Zeroizing<Vec<Fp>>;
 
 /// Proves that these rows are products; unused rows are 0.
 ///
 /// Rows that are no products give a proof that the verifier rejects. The randomness is used up: two proofs with the same would
-/// reveal the rows.
+/// reveal the rows. `points` are the commitments to its polynomials.
 pub(crate) fn prove_products(
     keys: &ProductKeys,
     rows: &[[Fp; GATE_COLUMNS]],
     randomness: ProductRandomness,
+    points: [EqAffine; 2],
     transcript: &mut ProverTranscript,
 ) -> Result<(), ProverError> {
     let tables = ProductTables::get(keys);
@@ -257,7 +275,7 @@ pub(crate) fn prove_products(
     }
     keys.vk.hash_into(transcript).map_err(|error| ProverError::Halo2 { reason: error.to_string() })?;
     // On a thread of the pool, from which its other threads are reached sooner.
-    rayon::scope(|_| tables.prove(rows, &randomness, transcript))
+    rayon::scope(|_| tables.prove(rows, &randomness, points, transcript))
 }
 
 impl ProductTables {
@@ -265,6 +283,7 @@ impl ProductTables {
         &self,
         rows: &[[Fp; GATE_COLUMNS]],
         randomness: &ProductRandomness,
+        [vanishing_point, opening_point]: [EqAffine; 2],
         transcript: &mut ProverTranscript,
     ) -> Result<(), ProverError> {
         let n = self.domain.n;
@@ -279,15 +298,8 @@ impl ProductTables {
                 values
             })
             .collect();
-        // Everything that waits for no challenge, at once.
-        let vectors: Vec<(usize, &[Fp])> = columns
-            .iter()
-            .map(|column| (0, column.as_slice()))
-            .chain([&randomness.vanishing, &randomness.opening].map(|p| (n, p.as_slice())))
-            .collect();
-        let points = self.bases.sums(&vectors);
-        let [vanishing_point, opening_point] = [points[GATE_COLUMNS], points[GATE_COLUMNS + 1]];
-        for point in &points[..GATE_COLUMNS] {
+        let vectors: Vec<(usize, &[Fp])> = columns.iter().map(|column| (0, column.as_slice())).collect();
+        for point in &self.bases.sums(&vectors) {
             transcript.point(point)?;
         }
         // By coefficients, which follow the blind.
@@ -433,12 +445,23 @@ mod tests {
         (0..count).map(|_| row()).collect()
     }
 
+    fn prove_with(
+        k: u32,
+        rows: &[[Fp; GATE_COLUMNS]],
+        randomness: ProductRandomness,
+        transcript: &mut ProverTranscript,
+    ) -> Result<(), ProverError> {
+        let keys = ProductKeys::get(k);
+        let points = randomness.commit(keys);
+        prove_products(keys, rows, randomness, points, transcript)
+    }
+
     /// The proof, and the challenge that follows it.
     fn ours(k: u32, rows: &[[Fp; GATE_COLUMNS]], seed: &[u8; 32]) -> (Vec<u8>, Fp) {
         let mut transcript = ProverTranscript::new();
         transcript.absorb(b"before");
         let randomness = ProductRandomness::from_seed(seed, k);
-        prove_products(ProductKeys::get(k), rows, randomness, &mut transcript).expect("the rows fit");
+        prove_with(k, rows, randomness, &mut transcript).expect("the rows fit");
         let next = transcript.challenge();
         (transcript.finish(), next)
     }
@@ -497,7 +520,7 @@ mod tests {
     fn too_many_rows_are_refused() {
         let rows = vec![[Fp::ZERO; GATE_COLUMNS]; usable_rows(MIN_K) + 1];
         let randomness = ProductRandomness::from_seed(&[0; 32], MIN_K);
-        let result = prove_products(ProductKeys::get(MIN_K), &rows, randomness, &mut ProverTranscript::new());
+        let result = prove_with(MIN_K, &rows, randomness, &mut ProverTranscript::new());
         assert!(matches!(result, Err(ProverError::Halo2 { .. })));
     }
 

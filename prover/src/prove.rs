@@ -2,10 +2,11 @@
 
 use crate::columns::{ColumnSet, Columns, PackedSet};
 use crate::error::ProverError;
-use crate::hidden::{Masks, ProverParty, fresh_rng, fresh_seed, random_vector};
+use crate::hidden::ProverParty;
 use crate::hooks::Hooks;
 use crate::opening::{Closing, reveal_sums};
-use crate::products::{ProductRandomness, prove_products};
+use crate::prepared::Material;
+use crate::products::prove_products;
 use crate::witness::Witness;
 use provenn_algebra::commit::Committer;
 use provenn_algebra::transcript::ProverTranscript;
@@ -59,28 +60,27 @@ pub(crate) struct Job<'j> {
     pub(crate) statement: Statement<'j>,
 }
 
-/// Runs the protocol; returns the messages. All masks, blinds and seeds are fresh, and erased whatever happens.
+/// Runs the protocol; returns the messages. The material is used up, and erased whatever happens.
 pub(crate) fn prove(
     job: &Job<'_>,
     values: &Witness<'_>,
+    material: Material,
     hooks: &mut impl Hooks,
     observe: &mut dyn FnMut(Phase),
 ) -> Result<Vec<u8>, ProverError> {
     let Job { system, k, committer, .. } = *job;
     let keys = ProductKeys::get(k);
-    let mut rng = fresh_rng()?;
+    let Material { mut witness, mut masks, mask_commitments, one_time, products, product_points, .. } =
+        material;
     let mut transcript = ProverTranscript::new();
     job.statement.absorb(|bytes| transcript.absorb(bytes));
 
-    observe(Phase::Commitments);
-    let blinds = random_vector(&mut rng, system.layout.witness.len());
-    let mut witness = ColumnSet::lay_out(&system.circuit, &system.layout, Group::Witness, values, blinds);
-    hooks.columns(&mut witness);
-    let mut masks = Masks::new(system, keys.lagrange.len(), &mut rng);
-    let mut commitments = committer.commit_small(&witness.columns(), &witness.blinds);
+    let blinds = std::mem::take(&mut witness.scalars);
+    let mut columns = ColumnSet::lay_out(&system.circuit, &system.layout, Group::Witness, values, blinds);
+    hooks.columns(&mut columns);
+    let mut commitments = witness.commit(committer, &columns.columns());
     hooks.commitments(&mut commitments);
-    let witness = witness.pack();
-    let mask_commitments = masks.commit(committer, keys);
+    let columns = columns.pack();
     for point in commitments.iter().chain(&mask_commitments.rounds).chain(&mask_commitments.gates) {
         transcript.point(point)?;
     }
@@ -98,14 +98,13 @@ pub(crate) fn prove(
     observe(Phase::Opening);
     let challenge = transcript.challenge();
     let combined = combine(&forms, challenge, &masked, &system.circuit, &system.layout, values);
-    let columns = Columns { sets: vec![job.weights, job.input, job.output, &witness] };
+    let columns = Columns { sets: vec![job.weights, job.input, job.output, &columns] };
     let closing = Closing { system, keys, committer, columns: &columns, masks: &masks, combined: &combined };
-    closing.prove(&mut transcript, hooks, &mut rng)?;
+    closing.prove(one_time, &mut transcript, hooks)?;
 
     observe(Phase::Products);
-    let randomness = ProductRandomness::from_seed(&*fresh_seed()?, k);
-    reveal_sums(&masks, &randomness, &mut transcript);
+    reveal_sums(&masks, &products, &mut transcript);
     hooks.products(&mut gates);
-    prove_products(keys, &gates, randomness, &mut transcript)?;
+    prove_products(keys, &gates, products, product_points, &mut transcript)?;
     Ok(transcript.finish())
 }

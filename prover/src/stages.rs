@@ -1,9 +1,10 @@
 //! Single steps of a proof, for benchmarks: nothing here makes a proof that anybody accepts.
 
 use crate::error::ProverError;
-use crate::hidden::{Masks, ProverParty, fresh_rng, fresh_seed};
+use crate::hidden::{Masks, ProverParty};
 use crate::hooks::Honest;
 use crate::key::ProvingKey;
+use crate::prepared::{Purpose, fresh_rng, fresh_seed};
 use crate::products::{ProductRandomness, prove_products};
 use crate::witness::{Witness, assign};
 use provenn_algebra::Fp;
@@ -28,7 +29,7 @@ impl<'k> Reduction<'k> {
     pub fn new(key: &'k ProvingKey, input: &'k [i64]) -> Result<Reduction<'k>, ProverError> {
         let system = key.shape().inference(Modes::PUBLIC);
         let values = assign(&system.circuit, key.parameters(), Some(input))?;
-        let masks = Masks::new(system, 1 << key.shape().k, &mut fresh_rng()?);
+        let masks = Masks::new(system, 1 << key.shape().k, &mut fresh_rng(&mut Honest, Purpose::Masks)?);
         Ok(Reduction { system, values, masks })
     }
 
@@ -71,7 +72,9 @@ pub fn product_rows(k: u32) -> Vec<[Fp; GATE_COLUMNS]> {
 /// [`ProverError::Unlucky`] with negligible probability.
 pub fn products(k: u32) -> Result<Vec<u8>, ProverError> {
     let mut transcript = ProverTranscript::new();
-    let randomness = ProductRandomness::from_seed(&*fresh_seed()?, k);
-    prove_products(ProductKeys::get(k), &product_rows(k), randomness, &mut transcript)?;
+    let keys = ProductKeys::get(k);
+    let randomness = ProductRandomness::from_seed(&*fresh_seed(&mut Honest, Purpose::Products)?, k);
+    let points = randomness.commit(keys);
+    prove_products(keys, &product_rows(k), randomness, points, &mut transcript)?;
     Ok(transcript.finish())
 }

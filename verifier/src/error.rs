@@ -107,6 +107,9 @@ pub enum Rejection {
         /// Bytes after the last message.
         extra: usize,
     },
+    /// A challenge by whose inverse a message is multiplied is 0: an event of negligible probability.
+    #[error("a challenge that must have an inverse is 0")]
+    ZeroChallenge,
     /// The opened values do not satisfy the combined claim: some step of the inference is false.
     #[error("the opened combination of the commitments does not have the claimed value")]
     FalseClaim,

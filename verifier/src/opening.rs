@@ -1,6 +1,7 @@
 //! Closing: the row sum-check, the folded opening, and the binding of halo2's columns, as one group equation.
 
 use crate::error::Rejection;
+use crate::halving::Response;
 use ff::{Field, PrimeField};
 use group::Curve;
 use halo2_proofs::plonk::{Error, VerificationStrategy, verify_proof};
@@ -42,7 +43,7 @@ impl<'a> VerificationStrategy<'a, EqAffine> for Deferred<'a> {
     }
 }
 
-/// Runs steps 11 to 18 of the transcript order.
+/// The row sum-check, the opening, its response, halo2, and the equations.
 pub(crate) fn verify(
     system: &System,
     keys: &ProductKeys,
@@ -52,7 +53,7 @@ pub(crate) fn verify(
     masked: &Messages,
     transcript: &mut VerifierTranscript<'_>,
 ) -> Result<(), Rejection> {
-    let (n, nu, gate_rows) = (system.layout.n, system.layout.nu(), keys.lagrange.len());
+    let (nu, gate_rows) = (system.layout.nu(), keys.lagrange.len());
     // The row sum-check on masked messages.
     let mut claim = combined.target;
     let mut bound = Vec::with_capacity(nu);
@@ -66,15 +67,12 @@ pub(crate) fn verify(
     let first = [transcript.point()?, transcript.point()?, transcript.point()?];
     let (g, delta) = (transcript.scalar()?, transcript.scalar()?);
     let e = transcript.challenge();
-    let mut scalars = |count: usize| -> Result<Vec<Fp>, Rejection> {
-        (0..count).map(|_| Ok(transcript.scalar()?)).collect()
-    };
-    let blinds = scalars(3)?;
-    let z = scalars(2 * nu)?;
-    let x = scalars(gate_rows)?;
-    let y = scalars(n)?;
-    let tails = scalars(GATE_COLUMNS * UNUSABLE_ROWS)?;
-    let message_blinds = scalars(GATE_COLUMNS)?;
+    let blinds = scalars(3, transcript)?;
+    let z = scalars(2 * nu, transcript)?;
+    let x = scalars(gate_rows, transcript)?;
+    let y = Response::read(&bound, transcript)?;
+    let tails = scalars(GATE_COLUMNS * UNUSABLE_ROWS, transcript)?;
+    let message_blinds = scalars(GATE_COLUMNS, transcript)?;
 
     let strategy = Deferred(MSM::new(&keys.params));
     let halo2 =
@@ -89,7 +87,7 @@ pub(crate) fn verify(
     let opening = Opening::new(combined, system, &bound);
     let eq = &opening.eq;
     let e2 = e.square();
-    let opened = inner_product_field(&y, eq)
+    let opened = y.value
         + inner_product_field(&x, &eq[..gate_rows])
         + inner_product_field(&z, &round_mask_coefficients(&bound));
     if opened != e * claim + e2 * g + delta {
@@ -105,10 +103,15 @@ pub(crate) fn verify(
     let message_weights = &weights[..GATE_COLUMNS];
     let mut equation = Equation::default();
     // The folded openings: Com(y^) = e C_Y + e^2 C_Z + D, the same over the bases B, and Com(z^) = e C_R + D'.
-    for (row, (base, y)) in generators.g.iter().zip(&y).enumerate() {
+    for (row, (base, y)) in generators.g.iter().zip(y.rows()).enumerate() {
         equation.add(wy * y + z.get(row).map_or(Fp::ZERO, |z| wz * z), *base);
     }
     equation.add(wy * blinds[0] + wz * blinds[2], generators.h);
+    // What the halving of y^ adds to its side: the inner product times U, less the points of the rounds.
+    equation.add(wy * y.inner_product(), generators.u);
+    for (coefficient, point) in y.points() {
+        equation.add(-wy * coefficient, point);
+    }
     let opened = opening.columns.iter().zip(&powers.columns).zip(&commitments.columns);
     let opened_masks = opening.masks.iter().zip(&powers.masks).zip(&commitments.masks);
     for ((y, z), point) in opened.chain(opened_masks) {
@@ -145,6 +148,10 @@ pub(crate) fn verify(
     halo2.scale(wh);
     halo2.append_term(Fp::ONE, equation.evaluate());
     if halo2.eval() { Ok(()) } else { Err(Rejection::FalseOpening) }
+}
+
+pub(crate) fn scalars(count: usize, transcript: &mut VerifierTranscript<'_>) -> Result<Vec<Fp>, Rejection> {
+    (0..count).map(|_| Ok(transcript.scalar()?)).collect()
 }
 
 /// A sum of scalars times points that should be the identity.

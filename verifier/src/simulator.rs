@@ -4,17 +4,20 @@
 //! So whatever a proof contains could have been made without the weights (docs, "Soundness", section "Zero
 //! knowledge"). The steps are numbered as there.
 
+use crate::error::Rejection;
 use crate::key::VerifyingKey;
 use crate::verify::verify_system;
 use ff::{Field, PrimeField};
-use group::{Curve, Group};
+use group::{Curve, CurveAffine, Group};
 use halo2_proofs::plonk::create_proof;
+use provenn_algebra::generators::Generators;
 use provenn_algebra::msm::msm;
+use provenn_algebra::multilinear::eq_table;
 use provenn_algebra::small::inner_product_field;
 use provenn_algebra::transcript::{ProverTranscript, TranscriptError, VerifierTranscript};
 use provenn_algebra::{Eq, EqAffine, Fp};
 use provenn_circuits::artifact::{Statement, values_to_bytes};
-use provenn_circuits::closing::{KnowledgePowers, Opening};
+use provenn_circuits::closing::{KnowledgePowers, Opening, halvings};
 use provenn_circuits::forms::{Form, GATE_COLUMNS, Messages, combine};
 use provenn_circuits::layers::{Function, Gemm, Layer, Requantize};
 use provenn_circuits::model::{Head, LayerList, Node, Range, Scale, TableBits};
@@ -66,8 +69,9 @@ impl Party for Simulator<'_> {
     }
 }
 
-fn layers() -> LayerList {
-    let requantize = Requantize { shift: 4, function: Function::Relu, output: Range::new(0, 63), domain: 7 };
+/// A perceptron with so many hidden entries: few give short rows, many long ones, which are halved.
+fn layers(hidden: u32) -> LayerList {
+    let requantize = Requantize { shift: 4, function: Function::Relu, output: Range::new(0, 63), domain: 9 };
     let gemm = |inputs, outputs, requantize| {
         Layer::Gemm(Gemm { inputs, outputs, weight_bits: 5, bias_bits: Some(6), requantize })
     };
@@ -77,8 +81,8 @@ fn layers() -> LayerList {
         input_range: Range::new(-16, 15),
         input_scale: scale,
         nodes: vec![
-            Node { layer: gemm(5, 7, Some(requantize)), inputs: vec![0] },
-            Node { layer: gemm(7, 2, None), inputs: vec![1] },
+            Node { layer: gemm(5, hidden, Some(requantize)), inputs: vec![0] },
+            Node { layer: gemm(hidden, 2, None), inputs: vec![1] },
         ],
         output_scale: scale,
         head: Head::None,
@@ -96,6 +100,35 @@ fn point(rng: &mut ChaCha20Rng) -> EqAffine {
 
 fn sum(scalars: Vec<Fp>, points: Vec<EqAffine>) -> EqAffine {
     msm(&scalars, &points).to_affine()
+}
+
+/// The messages of a response that is halved, as the definition says: with folded generators.
+fn halve(
+    mut y: Vec<Fp>,
+    r: &[Fp],
+    generators: &Generators,
+    transcript: &mut ProverTranscript,
+) -> Result<(), TranscriptError> {
+    let mut eq = eq_table(r);
+    let mut g: Vec<Eq> = generators.g.iter().map(|g| g.to_curve()).collect();
+    transcript.scalar(&inner_product_field(&y, &eq));
+    let u = generators.u * transcript.challenge();
+    for _ in 0..halvings(y.len()) {
+        let half = y.len() / 2;
+        let commit = |y: &[Fp], g: &[Eq], eq: &[Fp]| -> EqAffine {
+            let rows: Eq = y.iter().zip(g).map(|(y, g)| *g * y).sum();
+            (rows + u * inner_product_field(y, eq)).to_affine()
+        };
+        transcript.point(&commit(&y[..half], &g[half..], &eq[half..]))?;
+        transcript.point(&commit(&y[half..], &g[..half], &eq[..half]))?;
+        let challenge = transcript.challenge();
+        let inverse = challenge.invert().expect("not 0 but with negligible probability");
+        y = (0..half).map(|i| y[i] + inverse * y[half + i]).collect();
+        eq = (0..half).map(|i| eq[i] + challenge * eq[half + i]).collect();
+        g = (0..half).map(|i| g[i] + g[half + i] * challenge).collect();
+    }
+    y.iter().for_each(|y| transcript.scalar(y));
+    Ok(())
 }
 
 /// Makes messages for any statement about `key`; returns them, the number of the challenge to program, and its answer.
@@ -209,10 +242,15 @@ fn simulate(
     transcript.scalar(&(opened - e * claim - e.square() * g));
     // The oracle's own answer is replaced by e.
     transcript.challenge();
+    for scalar in answer_blinds.iter().chain(&z).chain(&x) {
+        transcript.scalar(scalar);
+    }
+    match halvings(n) {
+        0 => y.iter().for_each(|y| transcript.scalar(y)),
+        _ => halve(y, &bound, &key.generators, &mut transcript)?,
+    }
     // 6. and 7. The sums, and halo2 on the zero witness.
-    for scalar in
-        answer_blinds.iter().chain(&z).chain(&x).chain(&y).chain(sums.iter().flatten()).chain(&sigmas)
-    {
+    for scalar in sums.iter().flatten().chain(&sigmas) {
         transcript.scalar(scalar);
     }
     let circuit = ProductCircuit::new(key.shape.k, vec![]);
@@ -229,11 +267,21 @@ fn simulate(
 
 #[test]
 fn a_simulator_without_secrets_makes_proofs_that_pass() -> Result<(), Box<dyn std::error::Error>> {
-    let layers = layers();
+    simulated_proofs_pass(7, 0)
+}
+
+#[test]
+fn a_simulator_without_secrets_halves_its_response() -> Result<(), Box<dyn std::error::Error>> {
+    simulated_proofs_pass(1000, 2)
+}
+
+fn simulated_proofs_pass(hidden: u32, rounds: usize) -> Result<(), Box<dyn std::error::Error>> {
+    let layers = layers(hidden);
     let parameters = layers.parameters().iter().map(|spec| vec![1; spec.len()]).collect();
     let owner = provenn_prover::ProvingKey::commit(layers.clone(), parameters, vec![], &mut |_| {})?;
     let key = VerifyingKey::from_bytes(&owner.verifying_key()?)?;
     let system = key.shape.inference(Modes::PUBLIC);
+    assert_eq!(halvings(system.layout.n), rounds, "n = {}", system.layout.n);
     // A false statement: the output is not the model's.
     let (input, output) = (vec![1, -2, 3, -4, 5], vec![17, -9]);
     assert_ne!(owner.prove(&input, provenn_prover::ProveOptions::default())?.output, output);
@@ -267,5 +315,9 @@ fn a_simulator_without_secrets_makes_proofs_that_pass() -> Result<(), Box<dyn st
     // The real oracle is not fooled, nor one that is programmed elsewhere.
     assert!(verify(None).is_err());
     assert!(verify(Some((index - 1, answer))).is_err());
+    // Challenges that have no inverse: after e come that of the inner product and those of the rounds.
+    for round in 0..rounds {
+        assert_eq!(verify(Some((index + 2 + round, Fp::ZERO))), Err(Rejection::ZeroChallenge));
+    }
     Ok(())
 }

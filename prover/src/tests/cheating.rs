@@ -15,10 +15,12 @@ use crate::witness::Witness;
 use crate::{ProveOptions, ProverError, ProvingKey};
 use ff::{Field, PrimeField};
 use provenn_algebra::fractions::Leaves;
+use provenn_algebra::transcript::TranscriptError;
 use provenn_algebra::{EqAffine, Fp};
 use provenn_circuits::Modes;
 use provenn_circuits::artifact::{Kind, ModelId, ProofContent, VerifyingKeyContent, decode, encode};
 use provenn_circuits::circuit::{Circuit, Role, TensorId};
+use provenn_circuits::closing::halvings;
 use provenn_circuits::forms::{Form, GATE_COLUMNS, Slot};
 use provenn_circuits::layers::{Function, Gemm, Layer, Requantize};
 use provenn_circuits::layout::Group;
@@ -50,14 +52,27 @@ static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
     Fixture { model, pk, vk, input }
 });
 
+/// A model with rows long enough for several rounds of halving.
+static LONG: LazyLock<Fixture> = LazyLock::new(|| {
+    let model = Recipe { widths: vec![90, 70, 8], shift: 9, raw_output: false, ..Recipe::default() }.build();
+    let (pk, vk) = keys(&model);
+    let input = model.random_input(5);
+    Fixture { model, pk, vk, input }
+});
+
 /// The verdict on the proof of a deviating prover.
 fn verdict(hooks: &mut impl Hooks) -> Result<(), Rejection> {
     verdict_with(ProveOptions::default(), hooks)
 }
 
 fn verdict_with(options: ProveOptions<'_>, hooks: &mut impl Hooks) -> Result<(), Rejection> {
-    let Fixture { pk, vk, input, .. } = &*FIXTURE;
-    let proof = pk.prove_with(input, options, hooks, &mut |_| {}).expect("the cheating prover finishes");
+    verdict_on(&FIXTURE, options, hooks)
+}
+
+fn verdict_on(fixture: &Fixture, options: ProveOptions<'_>, hooks: &mut impl Hooks) -> Result<(), Rejection> {
+    let Fixture { pk, vk, input, .. } = fixture;
+    let proof =
+        pk.prove_with(input, options, None, hooks, &mut |_| {}).expect("the cheating prover finishes");
     vk.verify(&proof.bytes, options.context).map(|_| ())
 }
 
@@ -370,11 +385,15 @@ fn false_responses_are_rejected() {
             }
         }
     }
-    for change in [Change::Blind(0), Change::Blind(1), Change::Blind(2), Change::Balanced] {
-        assert_eq!(verdict(&mut Respond(change)), Err(Rejection::FalseOpening), "{change:?}");
-    }
-    for change in [Change::Y, Change::X, Change::Z] {
-        assert_eq!(verdict(&mut Respond(change)), Err(Rejection::FalseClaim), "{change:?}");
+    // Whole and halved: a response that is not the committed one is halved honestly.
+    for fixture in [&*FIXTURE, &*LONG] {
+        let verdict = |change| verdict_on(fixture, ProveOptions::default(), &mut Respond(change));
+        for change in [Change::Blind(0), Change::Blind(1), Change::Blind(2), Change::Balanced] {
+            assert_eq!(verdict(change), Err(Rejection::FalseOpening), "{change:?}");
+        }
+        for change in [Change::Y, Change::X, Change::Z] {
+            assert_eq!(verdict(change), Err(Rejection::FalseClaim), "{change:?}");
+        }
     }
     // Moving weight from the tensors' rows to R's coordinates, which the scalar equation cannot see either.
     struct IntoRowMasks;
@@ -386,6 +405,131 @@ fn false_responses_are_rejected() {
         }
     }
     assert_eq!(verdict(&mut IntoRowMasks), Err(Rejection::FalseOpening));
+}
+
+#[test]
+fn false_halvings_are_rejected() {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Change {
+        Nothing,
+        /// The inner product, with or without a `delta` that makes the scalar equation true again.
+        Value {
+            balanced: bool,
+        },
+        /// One of the points of a round.
+        Point(usize, usize),
+        Swapped(usize),
+        /// Both points of a round are those of the one before it.
+        Repeated(usize),
+        Short(usize),
+        /// Changes that the inner product of what is left does not see.
+        ShortBalanced,
+    }
+    struct Halve {
+        change: Change,
+        previous: Vec<EqAffine>,
+        rounds: usize,
+        eq_ratio: Option<Fp>,
+    }
+    impl Hooks for Halve {
+        fn opening(&mut self, opening: &mut OpeningMessages) {
+            if self.change == (Change::Value { balanced: true }) {
+                opening.delta += Fp::ONE;
+            }
+        }
+        fn response(&mut self, _response: &mut Response, eq: &[Fp]) {
+            // Neighbours differ in the last bit only, which is never halved: their weights keep their ratio.
+            self.eq_ratio = Option::from(eq[1].invert()).map(|inverse: Fp| eq[0] * inverse);
+        }
+        fn response_value(&mut self, value: &mut Fp) {
+            if let Change::Value { .. } = self.change {
+                *value += Fp::ONE;
+            }
+        }
+        fn halving(&mut self, round: usize, points: &mut [EqAffine]) {
+            self.rounds += 1;
+            let honest = points.to_vec();
+            match self.change {
+                Change::Point(at, side) if at == round => {
+                    points[side] = ProductKeys::get(MIN_K).blinding;
+                }
+                Change::Swapped(at) if at == round => points.swap(0, 1),
+                Change::Repeated(at) if at == round => points.copy_from_slice(&self.previous),
+                _ => {}
+            }
+            self.previous = honest;
+        }
+        fn short_response(&mut self, response: &mut [Fp]) {
+            match self.change {
+                Change::Short(at) => response[at] += Fp::ONE,
+                Change::ShortBalanced => {
+                    response[0] += Fp::ONE;
+                    response[1] -= self.eq_ratio.expect("eq is not 0");
+                }
+                _ => {}
+            }
+        }
+    }
+    let verdict = |change| {
+        let mut hooks = Halve { change, previous: vec![], rounds: 0, eq_ratio: None };
+        let verdict = verdict_on(&LONG, ProveOptions::default(), &mut hooks);
+        assert_eq!(hooks.rounds, halvings(LONG.pk.shape().n));
+        verdict
+    };
+    let rounds = halvings(LONG.pk.shape().n);
+    assert!(rounds >= 2, "n = {}", LONG.pk.shape().n);
+    assert_eq!(verdict(Change::Nothing), Ok(()));
+    assert_eq!(verdict(Change::Value { balanced: false }), Err(Rejection::FalseClaim));
+    let mut changes = vec![
+        Change::Value { balanced: true },
+        Change::Repeated(1),
+        Change::Short(0),
+        Change::Short(31),
+        Change::ShortBalanced,
+    ];
+    for round in 0..rounds {
+        changes.extend([Change::Point(round, 0), Change::Point(round, 1), Change::Swapped(round)]);
+    }
+    for change in changes {
+        assert_eq!(verdict(change), Err(Rejection::FalseOpening), "{change:?}");
+    }
+}
+
+#[test]
+fn malformed_halvings_are_rejected() {
+    let options = ProveOptions::default();
+    let proof = LONG.pk.prove(&LONG.input, options).expect("a valid input").bytes;
+    let content: ProofContent<'_> = decode(Kind::Proof, &proof).expect("a proof");
+    let Words { response, points, short, .. } = Words::new(&LONG);
+    let verdict = |messages: &[u8]| {
+        let bytes = altered(&proof, |content| content.messages = messages);
+        LONG.vk.verify(&bytes, b"").map(|_| ())
+    };
+    assert_eq!(verdict(content.messages), Ok(()));
+    // The messages end before each word of the response.
+    for word in response..short.end {
+        let at = 32 * word;
+        let expected = Rejection::Message(TranscriptError::Truncated { at });
+        assert_eq!(verdict(&content.messages[..at]), Err(expected), "word {word}");
+        let at = at + 31;
+        let expected = Rejection::Message(TranscriptError::Truncated { at });
+        assert_eq!(verdict(&content.messages[..at]), Err(expected), "word {word}");
+    }
+    // Encodings that are not canonical: the modulus of the scalar field, and a point whose abscissa is 2^255 - 1 or that is
+    // the identity.
+    let mut modulus = (-Fp::ONE).to_repr();
+    modulus[0] += 1;
+    for word in response..short.end {
+        let at = 32 * word;
+        let is_point = points.contains(&word);
+        for bytes in [if is_point { [0; 32] } else { modulus }, [0xff; 32]] {
+            let mut messages = content.messages.to_vec();
+            messages[at..at + 32].copy_from_slice(&bytes);
+            let expected =
+                if is_point { TranscriptError::Point { at } } else { TranscriptError::Scalar { at } };
+            assert_eq!(verdict(&messages), Err(Rejection::Message(expected)), "word {word}");
+        }
+    }
 }
 
 #[test]
@@ -401,7 +545,7 @@ fn false_commitments_are_rejected() {
                     // The same values under the bases of the message columns: a column with two readings.
                     let tables = ProductTables::get(ProductKeys::get(MIN_K));
                     let column = vec![Fp::ONE; 1 << MIN_K];
-                    commitments[0] = tables.commit_values([(&column, &Fp::ONE)].into_iter())[0];
+                    commitments[0] = tables.commit([(&column, &Fp::ONE)].into_iter(), &[])[0];
                 }
             }
         }
@@ -653,20 +797,58 @@ fn a_key_proof_does_not_move_to_another_layer_list() {
     ));
 }
 
+/// Where the words of a proof with public input and output lie.
+struct Words {
+    /// Commitments, before all else.
+    commitments: usize,
+    /// First messages of the opening: three points, two scalars.
+    opening: usize,
+    /// The blinds of the response; `z^` and `x^` follow.
+    blinds: usize,
+    /// `y^`, or its inner product and the messages that halve it.
+    response: usize,
+    /// Points of the halving rounds.
+    points: std::ops::Range<usize>,
+    /// What is left of `y^`.
+    short: std::ops::Range<usize>,
+}
+
+impl Words {
+    fn new(fixture: &Fixture) -> Words {
+        let shape = fixture.pk.shape();
+        let system = shape.inference(Modes::PUBLIC);
+        let commitments = system.layout.witness.len() + system.mask_columns + GATE_COLUMNS + 1;
+        let row_masks = 2 * system.layout.nu();
+        let opening = commitments + system.plan.rounds + GATE_COLUMNS * system.plan.gates + row_masks;
+        let blinds = opening + 5;
+        let response = blinds + 3 + row_masks + (1 << shape.k);
+        let rounds = halvings(shape.n);
+        let first = response + rounds.min(1);
+        let points = first..first + 2 * rounds;
+        let short = points.end..points.end + (shape.n >> rounds);
+        Words { commitments, opening, blinds, response, points, short }
+    }
+}
+
 #[test]
 fn every_word_of_the_messages_counts() {
-    let proof = honest_proof(ProveOptions::default());
+    assert_eq!(halvings(FIXTURE.pk.shape().n), 0);
+    every_word_counts(&FIXTURE);
+    every_word_counts(&LONG);
+}
+
+fn every_word_counts(fixture: &Fixture) {
+    let Fixture { pk, vk, input, .. } = fixture;
+    let proof = pk.prove(input, ProveOptions::default()).expect("a valid input").bytes;
     let content: ProofContent<'_> = decode(Kind::Proof, &proof).expect("a proof");
-    let system = FIXTURE.pk.shape().inference(Modes::PUBLIC);
-    let points = system.layout.witness.len() + system.mask_columns + GATE_COLUMNS + 1;
-    let scalars = system.plan.rounds + GATE_COLUMNS * system.plan.gates + 2 * system.layout.nu();
+    let Words { commitments, opening, blinds, response, points, short } = Words::new(fixture);
     let words = content.messages.len() / 32;
     let base = ProductKeys::get(MIN_K).blinding;
     let point: [u8; 32] = provenn_algebra::encoding::compress(&[base])[0];
     for word in 0..words {
         let mut messages = content.messages.to_vec();
         let place = &mut messages[32 * word..32 * word + 32];
-        let is_point = word < points || (points + scalars..points + scalars + 3).contains(&word);
+        let is_point = word < commitments || (opening..opening + 3).contains(&word) || points.contains(&word);
         if is_point {
             place.copy_from_slice(&point);
         } else {
@@ -676,13 +858,11 @@ fn every_word_of_the_messages_counts() {
             place.copy_from_slice(&new.to_repr());
         }
         let bytes = altered(&proof, |content| content.messages = &messages);
-        let verdict = FIXTURE.vk.verify(&bytes, b"").map(|_| ());
+        let verdict = vk.verify(&bytes, b"").map(|_| ());
         // Everything before the opening's challenge changes it: the answer is then to another question. What follows only
         // enters halo2's transcript and the group equation.
-        let before_challenge = points + scalars + 5;
-        let response_scalars = 2 * system.layout.nu() + (1 << FIXTURE.pk.shape().k) + system.layout.n;
-        let in_scalar_equation = word < before_challenge
-            || (before_challenge + 3..before_challenge + 3 + response_scalars).contains(&word);
+        let value = if points.is_empty() { short.end } else { response + 1 };
+        let in_scalar_equation = word < blinds || (blinds + 3..value).contains(&word);
         if in_scalar_equation {
             assert!(
                 matches!(verdict, Err(Rejection::FalseClaim | Rejection::Products { .. })),
@@ -700,12 +880,12 @@ fn every_word_of_the_messages_counts() {
     }
     // Missing and additional messages.
     let cut = altered(&proof, |content| content.messages = &content.messages[..32 * words - 32]);
-    assert!(matches!(FIXTURE.vk.verify(&cut, b""), Err(Rejection::Products { .. })));
+    assert!(matches!(vk.verify(&cut, b""), Err(Rejection::Products { .. })));
     let longer = [content.messages, &[0; 32]].concat();
     let longer = altered(&proof, |content| content.messages = &longer);
-    assert_eq!(FIXTURE.vk.verify(&longer, b"").map(|_| ()), Err(Rejection::Trailing { extra: 32 }));
+    assert_eq!(vk.verify(&longer, b"").map(|_| ()), Err(Rejection::Trailing { extra: 32 }));
     let empty = altered(&proof, |content| content.messages = &[]);
-    assert!(matches!(FIXTURE.vk.verify(&empty, b""), Err(Rejection::Message(_))));
+    assert!(matches!(vk.verify(&empty, b""), Err(Rejection::Message(_))));
 }
 
 #[test]
@@ -760,8 +940,9 @@ fn a_false_flattening_copy_is_rejected() {
     let input = model.random_input(2);
     for (hooks, expected) in [(0, Ok(())), (1, Err(Rejection::FalseClaim))] {
         let mut hooks = Add("layer 0 output as [3, 8]", 7, hooks);
-        let proof =
-            pk.prove_with(&input, ProveOptions::default(), &mut hooks, &mut |_| {}).expect("it finishes");
+        let proof = pk
+            .prove_with(&input, ProveOptions::default(), None, &mut hooks, &mut |_| {})
+            .expect("it finishes");
         assert_eq!(vk.verify(&proof.bytes, b"").map(|_| ()), expected);
     }
 }
@@ -778,7 +959,8 @@ fn a_quotient_saturated_in_stages_is_not_free() {
     let (pk, vk) = keys(&model);
     assert_eq!(model.run(&[1]), [0, 3]);
     let verdict = |hooks: &mut Add| {
-        let proof = pk.prove_with(&[1], ProveOptions::default(), hooks, &mut |_| {}).expect("it finishes");
+        let proof =
+            pk.prove_with(&[1], ProveOptions::default(), None, hooks, &mut |_| {}).expect("it finishes");
         vk.verify(&proof.bytes, b"").map(|_| ())
     };
     assert_eq!(verdict(&mut Add("layer 0 output", 0, 0)), Ok(()));

@@ -149,7 +149,7 @@ fn a_false_value_in_any_tensor_of_any_layer_is_rejected() {
         for (entry, delta, onwards) in [(0, 1, true), (spec.len() / 2, -1, true), (spec.len() - 1, 1, false)]
         {
             let mut change = Change { tensor, entry, delta, onwards };
-            let proof = pk.prove_with(input, ProveOptions::default(), &mut change, &mut |_| {});
+            let proof = pk.prove_with(input, ProveOptions::default(), None, &mut change, &mut |_| {});
             let proof = proof.expect("the cheating prover finishes");
             let verdict = vk.verify(&proof.bytes, b"").map(|_| ());
             let expected = matches!(
@@ -183,7 +183,7 @@ fn the_value_that_marks_padding_is_no_answer_of_a_max_pool() {
     }
     for value in [-31, 0, 31] {
         let proof =
-            pk.prove_with(input, ProveOptions::default(), &mut Replace(output, 0, value), &mut |_| {});
+            pk.prove_with(input, ProveOptions::default(), None, &mut Replace(output, 0, value), &mut |_| {});
         let proof = proof.expect("the cheating prover finishes");
         assert_eq!(vk.verify(&proof.bytes, b"").map(|_| ()), Err(Rejection::FalseClaim), "{value}");
     }

@@ -1,8 +1,11 @@
 //! Honest proofs are accepted and say what the executor computes.
 
 use super::models::{Model, Recipe, activation, list, reshape, rng, uniform};
-use crate::{ProveOptions, ProverError, ProvingKey};
+use crate::hooks::{Honest, Hooks};
+use crate::prepared::{Purpose, fresh_seed};
+use crate::{Prepared, ProveOptions, ProverError, ProvingKey};
 use proptest::prelude::*;
+use provenn_circuits::circuit::Visibility;
 use provenn_circuits::layers::{Activation, Function, Gemm, Layer, Requantize};
 use provenn_circuits::model::{Node, Range, TableBits};
 use provenn_circuits::system::KeyShape;
@@ -387,6 +390,170 @@ fn every_choice_of_visibility_is_proved_and_opened() {
             }
         }
     }
+}
+
+#[test]
+fn rows_of_every_length_are_opened() {
+    // The smallest rows are not halved; then one to four rounds.
+    for (widths, shift, n) in [
+        (vec![7, 5, 3], 5, 32),
+        (vec![40, 40, 3], 9, 64),
+        (vec![100, 70, 33, 10], 9, 128),
+        (vec![200, 200, 10], 9, 256),
+        (vec![512, 400, 2], 10, 512),
+    ] {
+        let model = Recipe { widths, shift, ..Recipe::default() }.build();
+        assert_eq!(KeyShape::derive(&model.layers).expect("a valid list").n, n);
+        accepted(&model, &[model.random_input(3)]);
+    }
+}
+
+/// Lets all randomness of a proof follow from a number.
+struct Seeded(u8);
+
+impl Hooks for Seeded {
+    fn seed(&mut self) -> Option<[u8; 32]> {
+        Some([self.0; 32])
+    }
+}
+
+#[test]
+fn a_proof_from_a_fixed_seed_has_these_bytes() {
+    // Whole keys and proofs, whatever the threads and the instructions that compute them.
+    let small = Recipe::default();
+    let saturated = Recipe {
+        widths: vec![17, 11, 6, 3],
+        tables: TableBits { limb: 4, direct: 6 },
+        raw_output: false,
+        ..Recipe::default()
+    };
+    let halved = Recipe { widths: vec![90, 70, 8], shift: 9, ..Recipe::default() };
+    let recipes = [small, saturated, halved];
+    // Change with the protocol and the formats; the assertion prints the new ones.
+    let expected = [
+        "d84523757e872c1d4c2f2eb0cc80919d",
+        "e6c6ae8b047fdae3ea53f54372c0a4c0",
+        "7d3de99db2df3014edb824ef63a9a3a9",
+    ];
+    for threads in [1, 2] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        let actual: Vec<String> = recipes
+            .iter()
+            .map(|recipe| {
+                let model = recipe.build();
+                let (key, proof) = pool.install(|| seeded(&model, &mut Seeded(1), Modes::ALL[3]));
+                let hash = blake2b_simd::Params::new()
+                    .hash_length(16)
+                    .to_state()
+                    .update(&key)
+                    .update(&proof)
+                    .finalize();
+                hash.to_hex().to_string()
+            })
+            .collect();
+        assert_eq!(actual, expected, "on {threads} threads");
+    }
+}
+
+/// Verifying key and proof from fixed seeds; both are accepted.
+fn seeded(model: &Model, hooks: &mut Seeded, modes: Modes) -> (Vec<u8>, Vec<u8>) {
+    let pk =
+        ProvingKey::commit_with(model.layers.clone(), model.parameters.clone(), vec![], hooks, &mut |_| {})
+            .expect("the model is valid");
+    let key = pk.verifying_key().expect("a small key");
+    let options = ProveOptions { modes, context: b"seeded" };
+    let proof = pk.prove_with(&model.random_input(1), options, None, hooks, &mut |_| {});
+    let proof = proof.expect("a valid input").bytes;
+    let vk = VerifyingKey::from_bytes(&key).expect("the key proof is true");
+    assert!(vk.verify(&proof, b"seeded").is_ok());
+    (key, proof)
+}
+
+#[test]
+fn a_seed_decides_the_proof_and_its_purposes_are_apart() {
+    let model = Recipe::default().build();
+    let same = seeded(&model, &mut Seeded(1), Modes::PUBLIC);
+    assert_eq!(seeded(&model, &mut Seeded(1), Modes::PUBLIC), same);
+    assert_ne!(seeded(&model, &mut Seeded(2), Modes::PUBLIC), same);
+    let seeds = [Purpose::Weights, Purpose::Masks, Purpose::Products]
+        .map(|purpose| *fresh_seed(&mut Seeded(1), purpose).expect("a fixed seed"));
+    assert!(seeds[0] != seeds[1] && seeds[1] != seeds[2] && seeds[2] != seeds[0] && seeds[0] != [1; 32]);
+}
+
+#[test]
+fn prepared_material_makes_the_same_proof_as_none() {
+    let model = Recipe::default().build();
+    let (pk, vk) = keys(&model);
+    let input = model.random_input(4);
+    for modes in Modes::ALL {
+        let options = ProveOptions { modes, context: b"" };
+        let prepared = pk.prepare(modes).expect("the system gives randomness");
+        assert_eq!((prepared.model_id(), prepared.modes()), (pk.model_id(), modes));
+        let proof = pk.prove_prepared(&input, options, prepared, &mut |_| {}).expect("a valid input");
+        assert_eq!(proof.output, model.run(&input));
+        assert!(vk.verify(&proof.bytes, b"").is_ok());
+        if let Some(opening) = &proof.opening {
+            let part = if modes.input == Visibility::Committed { Part::Input } else { Part::Output };
+            assert!(vk.open(&proof.bytes, opening, part).is_ok());
+        }
+        // From the same seed, byte for byte what a proof without it is.
+        let prepared = pk.prepare_with(modes, &mut Seeded(3)).expect("a fixed seed");
+        let with = pk.prove_with(&input, options, Some(prepared), &mut Honest, &mut |_| {});
+        let without = pk.prove_with(&input, options, None, &mut Seeded(3), &mut |_| {});
+        assert_eq!(with, without);
+    }
+}
+
+#[test]
+fn prepared_material_differs_each_time() {
+    let model = Recipe::default().build();
+    let (pk, _) = keys(&model);
+    let input = model.random_input(4);
+    let messages = || {
+        let prepared = pk.prepare(Modes::PUBLIC).expect("the system gives randomness");
+        let proof = pk.prove_prepared(&input, ProveOptions::default(), prepared, &mut |_| {});
+        let bytes = proof.expect("a valid input").bytes;
+        let content: provenn_circuits::artifact::ProofContent<'_> =
+            provenn_circuits::artifact::decode(provenn_circuits::artifact::Kind::Proof, &bytes)
+                .expect("a proof");
+        words(content.messages)
+    };
+    assert_eq!(messages().intersection(&messages()).count(), 0);
+}
+
+#[test]
+fn prepared_material_of_another_key_modes_or_process_is_refused() {
+    let model = Recipe::default().build();
+    let (pk, vk) = keys(&model);
+    let (sibling, _) = keys(&model);
+    let input = model.random_input(4);
+    let prepare = || pk.prepare(Modes::PUBLIC).expect("the system gives randomness");
+    let error = |pk: &ProvingKey, modes: Modes, prepared: Prepared| {
+        let options = ProveOptions { modes, context: b"" };
+        pk.prove_prepared(&input, options, prepared, &mut |_| {}).err()
+    };
+    assert_eq!(error(&pk, Modes::PUBLIC, prepare()), None);
+    assert_eq!(
+        error(&sibling, Modes::PUBLIC, prepare()),
+        Some(ProverError::PreparedModel { expected: sibling.model_id(), actual: vk.model_id() })
+    );
+    for modes in &Modes::ALL[1..] {
+        assert_eq!(
+            error(&pk, *modes, prepare()),
+            Some(ProverError::PreparedModes { expected: *modes, actual: Modes::PUBLIC })
+        );
+    }
+    let (process, parent) = (std::process::id(), std::process::id() ^ 1);
+    assert_eq!(
+        error(&pk, Modes::PUBLIC, prepare().of_process(parent)),
+        Some(ProverError::PreparedProcess { expected: process, actual: parent })
+    );
+    // It can be made on one thread and used on another, and tells nothing when printed.
+    fn is_send<T: Send>(value: T) -> T {
+        value
+    }
+    let shown = format!("{:?}", is_send(prepare()));
+    assert!(shown.starts_with("Prepared { model_id: ") && shown.ends_with(", .. }"), "{shown}");
 }
 
 #[test]
