@@ -13,6 +13,7 @@ use provenn_algebra::transcript::ProverTranscript;
 use provenn_algebra::{EqAffine, Fp};
 use provenn_circuits::closing::{KnowledgePowers, Opening};
 use provenn_circuits::forms::{Combined, GATE_COLUMNS};
+use provenn_circuits::layout::Piece;
 use provenn_circuits::products::{ProductKeys, UNUSABLE_ROWS};
 use provenn_circuits::system::{System, round_mask_coefficients};
 use rand_core::CryptoRng;
@@ -49,6 +50,8 @@ pub(crate) struct Closing<'c> {
     pub(crate) columns: &'c Columns<'c>,
     pub(crate) masks: &'c Masks,
     pub(crate) combined: &'c Combined,
+    /// The terms of `combined`.
+    pub(crate) pieces: &'c [Piece],
 }
 
 impl Closing<'_> {
@@ -129,8 +132,7 @@ impl Closing<'_> {
     /// For every piece of the claim, the combination of its columns.
     fn folded_columns(&self) -> Vec<Vec<Fp>> {
         let n = self.system.layout.n;
-        self.combined
-            .pieces
+        self.pieces
             .par_iter()
             .map(|piece| {
                 let entries = self.columns.entries(piece.first..piece.first + piece.columns.len());
@@ -153,7 +155,6 @@ impl Closing<'_> {
             vector
         };
         let pieces = self
-            .combined
             .pieces
             .iter()
             .zip(folded)
@@ -199,7 +200,7 @@ impl Closing<'_> {
     /// `Y`: the columns combined with the opening's coefficients, from the folded pieces.
     fn combination(&self, folded: &[Vec<Fp>], opening: &Opening) -> Zeroizing<Vec<Fp>> {
         let mut y = Zeroizing::new(vec![Fp::ZERO; self.system.layout.n]);
-        for (piece, x) in self.combined.pieces.iter().zip(folded) {
+        for (piece, x) in self.pieces.iter().zip(folded) {
             let at_r = inner_product_field(&piece.rows, &opening.eq[piece.row..piece.row + piece.rows.len()]);
             for (slot, value) in y.iter_mut().zip(x) {
                 *slot += at_r * value;

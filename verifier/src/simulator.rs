@@ -155,7 +155,7 @@ fn simulate(
     for (id, tensor) in public {
         values[*id] = Cow::Borrowed(tensor);
     }
-    let combined = combine(&forms, transcript.challenge(), &masked, &system.circuit, &system.layout, &values);
+    let combined = combine(forms, transcript.challenge(), &masked, &system.circuit, &values);
     let mut claim = combined.target;
     let mut bound = Vec::new();
     for _ in 0..nu {
@@ -261,7 +261,7 @@ fn a_simulator_without_secrets_makes_proofs_that_pass() -> Result<(), Box<dyn st
             transcript.program(index, answer);
         }
         statement.absorb(|bytes| transcript.absorb(bytes));
-        verify_system(&key, system, &[], &public, &mut transcript)
+        verify_system(&key, system, &[], &public, &mut transcript, &mut |_| {})
     };
     assert_eq!(verify(Some((index, answer))), Ok(()));
     // The real oracle is not fooled, nor one that is programmed elsewhere.
