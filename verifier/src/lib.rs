@@ -10,6 +10,7 @@ mod error;
 mod hidden;
 mod key;
 mod opening;
+mod products;
 mod verify;
 
 #[cfg(test)]
