@@ -34,9 +34,9 @@ pub enum Phase {
     Combination,
     /// Reading the row sum-check and the folded opening.
     Opening,
-    /// halo2's verifier, but for its last equation.
+    /// Reading halo2's proof of the hidden products.
     Products,
-    /// Computing the scalars of the one equation over the group.
+    /// Checking the scalar equation, computing the scalars of the one over the group.
     Coefficients,
     /// The equation.
     Equation,
