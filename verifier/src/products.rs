@@ -147,7 +147,7 @@ mod tests {
     use super::*;
     use ff::PrimeField;
     use group::Group;
-    use halo2_proofs::plonk::{SingleVerifier, create_proof, verify_proof};
+    use halo2_proofs::plonk::{Error, SingleVerifier, create_proof, verify_proof};
     use halo2_proofs::transcript::Challenge255;
     use provenn_algebra::msm::msm;
     use provenn_algebra::transcript::ProverTranscript;
@@ -182,20 +182,19 @@ mod tests {
         assert!(read.is_none_or(|left| left == transcript.remaining()), "both read the same");
         let theirs = match theirs {
             Ok(()) => Some(true),
-            Err(halo2_proofs::plonk::Error::ConstraintSystemFailure) => Some(false),
+            Err(Error::ConstraintSystemFailure) => Some(false),
             Err(_) => None,
         };
         [own, theirs]
     }
 
     /// halo2's own proof of these rows.
-    fn prove(keys: &ProductKeys, rows: Vec<[Fp; GATE_COLUMNS]>) -> Vec<u8> {
+    fn prove(keys: &ProductKeys, rows: Vec<[Fp; GATE_COLUMNS]>) -> Result<Vec<u8>, Error> {
         let circuit = ProductCircuit::new(keys.params.k(), rows);
         let mut transcript = ProverTranscript::new();
         let rng = ChaCha20Rng::seed_from_u64(5);
-        create_proof(&keys.params, keys.proving_key(), &[circuit], &[&[]], rng, &mut transcript)
-            .expect("halo2 proves whatever it is given");
-        transcript.finish()
+        create_proof(&keys.params, keys.proving_key(), &[circuit], &[&[]], rng, &mut transcript)?;
+        Ok(transcript.finish())
     }
 
     fn rows(count: usize) -> Vec<[Fp; GATE_COLUMNS]> {
@@ -205,14 +204,13 @@ mod tests {
     }
 
     #[test]
-    fn judges_as_halo2_does_whatever_word_of_a_proof_is_changed() {
+    fn judges_as_halo2_does_whatever_word_of_a_proof_is_changed() -> Result<(), Error> {
         for k in MIN_K..MIN_K + 3 {
             let keys = ProductKeys::get(k);
-            let proof = prove(keys, rows(usable_rows(k)));
+            let proof = prove(keys, rows(usable_rows(k)))?;
             assert_eq!(verdicts(keys, &proof), [Some(true); 2]);
             assert_eq!(proof.len(), 32 * (2 * k as usize + 22));
-            for at in (0..proof.len()).step_by(32) {
-                let word: [u8; 32] = proof[at..at + 32].try_into().expect("32 bytes");
+            for (index, &word) in proof.as_chunks::<32>().0.iter().enumerate() {
                 // Another scalar; the opposite point, or a scalar that is none; no point, or another scalar.
                 let scalar = Option::<Fp>::from(Fp::from_repr(word)).map(|s| (s + Fp::ONE).to_repr());
                 let mut opposite = word;
@@ -221,9 +219,9 @@ mod tests {
                     scalar.into_iter().chain([opposite, [0; 32], [0xff; 32]]).filter(|w| *w != word)
                 {
                     let mut forged = proof.clone();
-                    forged[at..at + 32].copy_from_slice(&changed);
+                    forged[32 * index..32 * index + 32].copy_from_slice(&changed);
                     let [own, theirs] = verdicts(keys, &forged);
-                    assert_eq!(own, theirs, "k = {k}, word {}", at / 32);
+                    assert_eq!(own, theirs, "k = {k}, word {index}");
                     assert_ne!(own, Some(true));
                 }
             }
@@ -231,16 +229,18 @@ mod tests {
                 assert_eq!(verdicts(keys, &proof[..cut]), [None; 2]);
             }
         }
+        Ok(())
     }
 
     #[test]
-    fn false_products_are_rejected() {
+    fn false_products_are_rejected() -> Result<(), Error> {
         let keys = ProductKeys::get(MIN_K);
         for column in 0..GATE_COLUMNS {
             let mut rows = rows(3);
             rows[2][column] += Fp::ONE;
-            assert_eq!(verdicts(keys, &prove(keys, rows)), [Some(false); 2]);
+            assert_eq!(verdicts(keys, &prove(keys, rows)?), [Some(false); 2]);
         }
-        assert_eq!(verdicts(keys, &prove(keys, vec![])), [Some(true); 2]);
+        assert_eq!(verdicts(keys, &prove(keys, vec![])?), [Some(true); 2]);
+        Ok(())
     }
 }
