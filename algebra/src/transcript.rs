@@ -97,6 +97,7 @@ pub struct VerifierTranscript<'a> {
     hasher: Hasher,
     proof: &'a [u8],
     position: usize,
+    points: Vec<EqAffine>,
     #[cfg(feature = "simulation")]
     challenges: usize,
     #[cfg(feature = "simulation")]
@@ -155,6 +156,7 @@ impl<'a> VerifierTranscript<'a> {
             hasher: Hasher::new(),
             proof,
             position: 0,
+            points: Vec::new(),
             #[cfg(feature = "simulation")]
             challenges: 0,
             #[cfg(feature = "simulation")]
@@ -238,6 +240,11 @@ impl<'a> VerifierTranscript<'a> {
         Ok(points)
     }
 
+    /// Points read through halo2's traits so far, in order: the first six are its advice columns.
+    pub fn halo2_points(&self) -> &[EqAffine] {
+        &self.points
+    }
+
     /// Bytes of the proof that have not been read.
     pub fn remaining(&self) -> usize {
         self.proof.len() - self.position
@@ -301,7 +308,9 @@ impl TranscriptWrite<EqAffine, Challenge255<EqAffine>> for ProverTranscript {
 
 impl TranscriptRead<EqAffine, Challenge255<EqAffine>> for VerifierTranscript<'_> {
     fn read_point(&mut self) -> io::Result<EqAffine> {
-        Ok(self.point()?)
+        let point = self.point()?;
+        self.points.push(point);
+        Ok(point)
     }
 
     fn read_scalar(&mut self) -> io::Result<Fp> {

@@ -110,10 +110,10 @@ pub enum Rejection {
     /// The opened values do not satisfy the combined claim: some step of the inference is false.
     #[error("the opened combination of the commitments does not have the claimed value")]
     FalseClaim,
-    /// halo2's proof of the hidden products cannot be read.
+    /// halo2's proof of the hidden products cannot be read or fails before its last equation.
     #[error("the halo2 proof is not valid: {reason}")]
     Products {
-        /// Why not.
+        /// halo2's reason.
         reason: String,
     },
     /// The one equation over the group is false: a commitment is not opened to what the proof says, or a hidden

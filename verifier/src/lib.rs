@@ -10,7 +10,6 @@ mod error;
 mod hidden;
 mod key;
 mod opening;
-mod products;
 mod verify;
 
 #[cfg(test)]

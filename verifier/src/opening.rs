@@ -2,10 +2,12 @@
 
 use crate::error::Rejection;
 use crate::key::VerifyingKey;
-use crate::products;
 use crate::verify::Phase;
 use ff::{Field, PrimeField};
-use group::Group;
+use group::Curve;
+use halo2_proofs::plonk::{Error, VerificationStrategy, verify_proof};
+use halo2_proofs::poly::commitment::{Guard, MSM};
+use halo2_proofs::transcript::{Challenge255, EncodedChallenge};
 use provenn_algebra::msm::msm;
 use provenn_algebra::small::inner_product_field;
 use provenn_algebra::transcript::VerifierTranscript;
@@ -25,6 +27,20 @@ pub(crate) struct Commitments {
     pub(crate) gate_masks: Vec<EqAffine>,
     /// Masks of the row sum-check.
     pub(crate) row_masks: EqAffine,
+}
+
+/// Hands out halo2's final multi-scalar multiplication instead of evaluating it.
+struct Deferred<'a>(MSM<'a, EqAffine>);
+
+impl<'a> VerificationStrategy<'a, EqAffine> for Deferred<'a> {
+    type Output = MSM<'a, EqAffine>;
+
+    fn process<E: EncodedChallenge<EqAffine>>(
+        self,
+        f: impl FnOnce(MSM<'a, EqAffine>) -> Result<Guard<'a, EqAffine, E>, Error>,
+    ) -> Result<Self::Output, Error> {
+        Ok(f(self.0)?.use_challenges())
+    }
 }
 
 /// Runs steps 11 to 18 of the transcript order.
@@ -64,7 +80,10 @@ pub(crate) fn verify(
     let message_blinds = scalars(GATE_COLUMNS)?;
 
     observe(Phase::Products);
-    let halo2 = products::read(keys, transcript)?;
+    let strategy = Deferred(MSM::new(&keys.params));
+    let halo2 =
+        verify_proof::<_, Challenge255<EqAffine>, _, _>(&keys.params, &keys.vk, strategy, &[&[]], transcript)
+            .map_err(|error| Rejection::Products { reason: error.to_string() })?;
     if transcript.remaining() > 0 {
         return Err(Rejection::Trailing { extra: transcript.remaining() });
     }
@@ -105,8 +124,8 @@ pub(crate) fn verify(
     }
     equation.add(-wz * e, commitments.row_masks);
     // The message columns: halo2's commitment plus the masks' opens to the masked messages and the revealed sums.
-    let mut lagrange: Vec<Fp> = x.iter().zip(&halo2.lagrange).map(|(x, own)| wx * x + wh * own).collect();
-    let mut blinding = wx * blinds[1] + wh * halo2.blinding;
+    let mut lagrange: Vec<Fp> = x.iter().map(|x| wx * x).collect();
+    let mut blinding = wx * blinds[1];
     for (column, weight) in message_weights.iter().enumerate() {
         for (slot, cells) in lagrange.iter_mut().zip(&masked.gates) {
             *slot += *weight * cells[column];
@@ -119,20 +138,19 @@ pub(crate) fn verify(
         blinding += *weight * message_blinds[column];
         let own = e * opening.gate_masks[column] + e2 * powers.gate_masks[column];
         equation.add(-*weight - wx * own, commitments.gate_masks[column]);
-        let (scalar, advice) = halo2.advice[column];
-        equation.add(wh * scalar - *weight, advice);
+        let advice = transcript.halo2_points().get(column);
+        equation.add(-*weight, *advice.ok_or(Rejection::FalseOpening)?);
     }
     for (scalar, base) in lagrange.into_iter().zip(&keys.lagrange) {
         equation.add(scalar, *base);
     }
     equation.add(blinding, keys.blinding);
 
-    equation.add(wh * halo2.inner, keys.inner);
-    for (scalar, point) in halo2.others {
-        equation.add(wh * scalar, point);
-    }
     observe(Phase::Equation);
-    if equation.holds() { Ok(()) } else { Err(Rejection::FalseOpening) }
+    let mut halo2 = halo2;
+    halo2.scale(wh);
+    halo2.append_term(Fp::ONE, equation.evaluate());
+    if halo2.eval() { Ok(()) } else { Err(Rejection::FalseOpening) }
 }
 
 /// A sum of scalars times points that should be the identity.
@@ -148,7 +166,7 @@ impl Equation {
         self.points.push(point);
     }
 
-    fn holds(&self) -> bool {
-        msm(&self.scalars, &self.points).is_identity().into()
+    fn evaluate(&self) -> EqAffine {
+        msm(&self.scalars, &self.points).to_affine()
     }
 }
