@@ -10,10 +10,11 @@ use provenn_circuits::products::{MIN_K, ProductCircuit, ProductKeys};
 use provenn_models::zoo::{self, ZooModel};
 use provenn_prover::stages::{Reduction, product_rows, products};
 use provenn_prover::{ProveOptions, ProvingKey};
-use provenn_verifier::VerifyingKey;
+use provenn_verifier::{Phase, VerifyingKey};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 /// LogUp-GKR over the look-ups of one rectifier layer.
 fn lookups(c: &mut Criterion) {
@@ -78,12 +79,27 @@ fn whole(c: &mut Criterion, model: ZooModel) {
     let verifying_key = key.verifying_key().expect("a small key");
     let verifier = VerifyingKey::from_bytes(&verifying_key).expect("the key proof is true");
     group.bench_function("verify", |b| b.iter(|| black_box(verifier.verify(&proof, b""))));
+    for phase in Phase::ALL {
+        group.bench_function(format!("verify/{}", phase.name()), |b| {
+            b.iter_custom(|runs| (0..runs).map(|_| time_of(phase, &verifier, &proof)).sum())
+        });
+    }
     group.bench_function("load_verifying_key", |b| {
         b.iter(|| black_box(VerifyingKey::from_bytes(&verifying_key)))
     });
     let bytes = key.to_bytes().expect("a small key");
     group.bench_function("load_proving_key", |b| b.iter(|| black_box(ProvingKey::from_bytes(&bytes))));
     group.finish();
+}
+
+/// The time that one phase of a verification takes.
+fn time_of(phase: Phase, verifier: &VerifyingKey, proof: &[u8]) -> Duration {
+    let mut marks = Vec::with_capacity(Phase::ALL.len());
+    let verdict = verifier.verify_observed(proof, b"", &mut |phase| marks.push((phase, Instant::now())));
+    let end = Instant::now();
+    verdict.expect("an honest proof");
+    let began = marks.iter().position(|(known, _)| *known == phase).expect("every phase is run");
+    marks.get(began + 1).map_or(end, |(_, at)| *at) - marks[began].1
 }
 
 criterion_group!(benches, lookups, halo2, convolutions, bundled);

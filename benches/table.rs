@@ -1,13 +1,13 @@
 //! Measures proofs of committed models and prints a Markdown table: `table KEY.pk INPUT [KEY.pk INPUT]...`
 //!
 //! Each model is loaded in turn, proved and verified eleven times after one warm-up; times are medians with minimum and
-//! maximum. The last table is the same time by phase. Peak memory is that of the whole process so far, so give the
+//! maximum. The last two tables are the same times by phase. Peak memory is that of the whole process so far, so give the
 //! models by size ascending, or one at a time.
 
 use provenn_models::Dataset;
 use provenn_models::executor::quantize_input;
 use provenn_prover::{Phase, ProveOptions, ProvingKey};
-use provenn_verifier::VerifyingKey;
+use provenn_verifier::{Phase as Step, VerifyingKey};
 use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
@@ -25,6 +25,8 @@ struct Row {
     verify: Vec<f64>,
     /// By position in [`PHASES`].
     phases: [Vec<f64>; PHASES.len()],
+    /// Of the verifier, by position in [`Step::ALL`].
+    steps: [Vec<f64>; Step::ALL.len()],
     proof: usize,
     peak: Option<u64>,
 }
@@ -51,13 +53,38 @@ fn main() -> Result<(), Box<dyn Error>> {
             row.proof
         );
     }
-    println!("\n| phase, ms | {} |", rows.iter().map(|row| &row.name[..]).collect::<Vec<_>>().join(" | "));
-    println!("|---|{}", "---|".repeat(rows.len()));
-    for (index, phase) in PHASES.iter().enumerate() {
-        let cells = rows.iter().map(|row| format!("{:.1}", median(&row.phases[index])));
-        println!("| {} | {} |", phase.name(), cells.collect::<Vec<_>>().join(" | "));
-    }
+    by_phase("prover's phase", PHASES.map(Phase::name), &rows, |row| &row.phases);
+    by_phase("verifier's phase", Step::ALL.map(Step::name), &rows, |row| &row.steps);
     Ok(())
+}
+
+/// Prints medians of one side's phases.
+fn by_phase<const N: usize>(
+    title: &str,
+    names: [&str; N],
+    rows: &[Row],
+    times: impl Fn(&Row) -> &[Vec<f64>; N],
+) {
+    println!("\n| {title}, ms | {} |", rows.iter().map(|row| &row.name[..]).collect::<Vec<_>>().join(" | "));
+    println!("|---|{}", "---|".repeat(rows.len()));
+    for (index, name) in names.iter().enumerate() {
+        let cells = rows.iter().map(|row| format!("{:.2}", median(&times(row)[index])));
+        println!("| {name} | {} |", cells.collect::<Vec<_>>().join(" | "));
+    }
+}
+
+/// Adds the milliseconds of each phase, from when it began to when the next did.
+fn spend<P: PartialEq>(all: &[P], marks: &[(P, Instant)], end: Instant, times: &mut [Vec<f64>]) {
+    let ends = marks.iter().skip(1).map(|(_, at)| *at).chain([end]);
+    let mut spent = vec![0.0; all.len()];
+    for ((phase, at), end) in marks.iter().zip(ends) {
+        if let Some(index) = all.iter().position(|known| known == phase) {
+            spent[index] += (end - *at).as_secs_f64() * 1e3;
+        }
+    }
+    for (times, spent) in times.iter_mut().zip(spent) {
+        times.push(spent);
+    }
 }
 
 fn measure(key: &Path, input: &Path) -> Result<Row, Box<dyn Error>> {
@@ -74,6 +101,7 @@ fn measure(key: &Path, input: &Path) -> Result<Row, Box<dyn Error>> {
         prove: Vec::new(),
         verify: Vec::new(),
         phases: Default::default(),
+        steps: Default::default(),
         proof: 0,
         peak: None,
     };
@@ -84,7 +112,8 @@ fn measure(key: &Path, input: &Path) -> Result<Row, Box<dyn Error>> {
             marks.push((phase, Instant::now()))
         })?;
         let proved = Instant::now();
-        vk.verify(&proof.bytes, b"")?;
+        let mut steps = Vec::new();
+        vk.verify_observed(&proof.bytes, b"", &mut |step| steps.push((step, Instant::now())))?;
         let verified = Instant::now();
         row.proof = proof.bytes.len();
         if run == 0 {
@@ -92,16 +121,8 @@ fn measure(key: &Path, input: &Path) -> Result<Row, Box<dyn Error>> {
         }
         row.prove.push((proved - started).as_secs_f64() * 1e3);
         row.verify.push((verified - proved).as_secs_f64() * 1e3);
-        let ends = marks.iter().skip(1).map(|(_, at)| *at).chain([proved]);
-        let mut spent = [0.0; PHASES.len()];
-        for ((phase, at), end) in marks.iter().zip(ends) {
-            if let Some(index) = PHASES.iter().position(|known| known == phase) {
-                spent[index] += (end - *at).as_secs_f64() * 1e3;
-            }
-        }
-        for (times, spent) in row.phases.iter_mut().zip(spent) {
-            times.push(spent);
-        }
+        spend(&PHASES, &marks, proved, &mut row.phases);
+        spend(&Step::ALL, &steps, verified, &mut row.steps);
     }
     row.peak = peak_memory();
     Ok(row)

@@ -5,6 +5,7 @@
 //! a one-byte prefix for its type; a challenge is the hash of everything so far. Identity points are
 //! refused, and so is every encoding that is not canonical.
 
+use crate::encoding::{EncodingError, decompress};
 use crate::{EqAffine, Fp};
 use blake2b_simd::{Params, State};
 use ff::{FromUniformBytes, PrimeField};
@@ -216,6 +217,29 @@ impl<'a> VerifierTranscript<'a> {
         Ok(point)
     }
 
+    /// Reads and absorbs `count` points as [`VerifierTranscript::point`] does, one after the other, but decodes them together.
+    ///
+    /// # Errors
+    /// As `count` calls of [`VerifierTranscript::point`]: that of the first bad point.
+    pub fn points(&mut self, count: usize) -> Result<Vec<EqAffine>, TranscriptError> {
+        let start = self.position;
+        let (encoded, _) = self.proof[start..].as_chunks::<32>();
+        let encoded = &encoded[..count.min(encoded.len())];
+        let points = decompress(encoded).map_err(|error| match error {
+            EncodingError::NotAPoint { index } | EncodingError::Identity { index } => {
+                TranscriptError::Point { at: start + 32 * index }
+            }
+        })?;
+        if points.len() < count {
+            return Err(TranscriptError::Truncated { at: self.proof.len() });
+        }
+        self.position += 32 * count;
+        for (index, point) in points.iter().enumerate() {
+            self.hasher.point(point).ok_or(TranscriptError::Point { at: start + 32 * index })?;
+        }
+        Ok(points)
+    }
+
     /// Points read through halo2's traits so far, in order: the first six are its advice columns.
     pub fn halo2_points(&self) -> &[EqAffine] {
         &self.points
@@ -318,6 +342,43 @@ mod tests {
         assert_ne!(verifier.challenge(), challenge);
         assert_eq!(verifier.remaining(), 0);
         assert_eq!(verifier.scalar(), Err(TranscriptError::Truncated { at: 64 }));
+    }
+
+    #[test]
+    fn points_are_read_together_as_they_are_one_by_one() {
+        let g = Eq::generator();
+        let mut prover = ProverTranscript::new();
+        for i in 1..60 {
+            prover.point(&(g * Fp::from(i)).to_affine()).expect("not the identity");
+        }
+        let proof = prover.finish();
+        // What both ways give, and the challenge that follows.
+        let check = |proof: &[u8], count: usize| {
+            let mut single = VerifierTranscript::new(proof);
+            let mut batch = VerifierTranscript::new(proof);
+            let points: Result<Vec<_>, _> = (0..count).map(|_| single.point()).collect();
+            assert_eq!(batch.points(count), points);
+            if points.is_ok() {
+                assert_eq!(batch.challenge(), single.challenge());
+                assert_eq!(batch.remaining(), single.remaining());
+            }
+            points.map(|points| points.len())
+        };
+        for count in [0, 1, 7, 59] {
+            assert_eq!(check(&proof, count), Ok(count));
+        }
+        assert_eq!(check(&proof, 60), Err(TranscriptError::Truncated { at: 59 * 32 }));
+        assert_eq!(check(&proof[..100], 4), Err(TranscriptError::Truncated { at: 100 }));
+        // A bad point before the end comes first, and of several the first.
+        for (bad, byte) in [([0; 32], 40), ([0xff; 32], 40)] {
+            let mut proof = proof.clone();
+            for at in [byte, byte + 5] {
+                proof[32 * at..32 * at + 32].copy_from_slice(&bad);
+            }
+            assert_eq!(check(&proof, 40), Ok(40));
+            assert_eq!(check(&proof, 59), Err(TranscriptError::Point { at: 32 * 40 }));
+            assert_eq!(check(&proof, usize::MAX), Err(TranscriptError::Point { at: 32 * 40 }));
+        }
     }
 
     #[test]

@@ -445,9 +445,17 @@ pub fn pull_back(view: &View, shape: &[usize], vectors: &[Vec<Fp>]) -> (Fp, Vec<
         .iter()
         .zip(shape)
         .map(|(map, &extent)| {
+            let mut axis = vec![Fp::ZERO; extent];
+            map.terms.iter().for_each(|&(index, _)| feeds[index] = true);
+            // The positions that all indices but the last lead to, with their weights; the last goes straight to the axis.
+            let Some((&(last, stride), others)) = map.terms.split_last() else {
+                if let Some(slot) = usize::try_from(map.offset).ok().and_then(|at| axis.get_mut(at)) {
+                    *slot = Fp::ONE;
+                }
+                return axis;
+            };
             let mut entries = vec![(map.offset, Fp::ONE)];
-            for &(index, stride) in &map.terms {
-                feeds[index] = true;
+            for &(index, stride) in others {
                 entries = entries
                     .iter()
                     .flat_map(|&(at, weight)| {
@@ -456,10 +464,12 @@ pub fn pull_back(view: &View, shape: &[usize], vectors: &[Vec<Fp>]) -> (Fp, Vec<
                     })
                     .collect();
             }
-            let mut axis = vec![Fp::ZERO; extent];
-            for (at, weight) in entries {
-                if let Some(slot) = usize::try_from(at).ok().and_then(|at| axis.get_mut(at)) {
-                    *slot += weight;
+            for (start, weight) in entries {
+                for (x, e) in vectors[last].iter().enumerate() {
+                    let at = usize::try_from(start + stride * x as i64).ok();
+                    if let Some(slot) = at.and_then(|at| axis.get_mut(at)) {
+                        *slot += if others.is_empty() { *e } else { weight * e };
+                    }
                 }
             }
             axis

@@ -1,10 +1,10 @@
 //! The last steps as both sides see them: which combination of the columns is opened, and at what.
 //!
-//! All forms together claim `<columns, rows> + masks = target`. A sum-check over the rows leaves a point `r`; then the
+//! All forms together claim `sum of terms + masks = target`, where a term is a linear form on a tensor's columns. A sum-check over the rows leaves a point `r`; then the
 //! columns combine with the public coefficients of [`Opening`] (docs, "The protocol as built", section "Closing").
 
-use crate::forms::{Combined, GATE_COLUMNS};
-use crate::layout::{Group, Layout};
+use crate::forms::{Combined, GATE_COLUMNS, TensorTerm};
+use crate::layout::{Group, Layout, RowPoint};
 use crate::system::System;
 use ff::Field;
 use provenn_algebra::Fp;
@@ -56,14 +56,13 @@ pub struct Opening {
 impl Opening {
     /// The coefficients of the combined claim at row point `r`.
     pub fn new(combined: &Combined, system: &System, r: &[Fp]) -> Opening {
-        let n = system.layout.n;
+        let (circuit, layout, n) = (&system.circuit, &system.layout, system.layout.n);
         let eq = eq_table(r);
-        let mut columns = vec![Fp::ZERO; system.layout.columns()];
-        for piece in &combined.pieces {
-            let at_r: Fp = piece.rows.iter().zip(&eq[piece.row..]).map(|(e, q)| *e * q).sum();
-            for (slot, weight) in columns[piece.first..].iter_mut().zip(&piece.columns) {
-                *slot += at_r * weight;
-            }
+        let mut columns = vec![Fp::ZERO; layout.columns()];
+        let mut rows = RowPoint::new(r);
+        for TensorTerm { coefficient, tensor, vectors } in &combined.terms {
+            let shape = &circuit.tensors[*tensor].shape;
+            layout.bind_rows(*tensor, shape, *coefficient, vectors, &mut rows, &mut columns);
         }
         let masks = (0..system.mask_columns)
             .map(|column| {

@@ -133,11 +133,11 @@ pub fn box_variables(extents: &[usize]) -> usize {
     extents.iter().map(|&extent| variables(extent)).sum()
 }
 
-/// All asserted forms, combined by powers of one challenge into `<columns, rows> + masks = target`.
+/// All asserted forms, combined by powers of one challenge into `sum of terms + masks = target`.
 #[derive(Debug, Clone)]
 pub struct Combined {
-    /// Pieces over tensor columns.
-    pub pieces: Vec<Piece>,
+    /// Terms over committed tensors.
+    pub terms: Vec<TensorTerm>,
     /// Coefficient of each round mask.
     pub rounds: Vec<Fp>,
     /// Coefficient of each gate mask: rows of six.
@@ -176,20 +176,18 @@ impl Messages {
 /// `<V, v> - sum c_s mu_s = -const - sum c_s m^_s`, whose right side is public. Public tensors' terms count as
 /// constants, from `public`.
 pub fn combine(
-    forms: &[Form],
+    forms: Vec<Form>,
     challenge: Fp,
     masked: &Messages,
     circuit: &Circuit,
-    layout: &Layout,
     public: &Values<'_>,
 ) -> Combined {
     let mut combined = Combined {
-        pieces: Vec::new(),
+        terms: Vec::new(),
         rounds: vec![Fp::ZERO; masked.rounds.len()],
         gates: vec![[Fp::ZERO; GATE_COLUMNS]; masked.gates.len()],
         target: Fp::ZERO,
     };
-    let mut pieces = Pieces { single: vec![None; layout.columns()], n: layout.n, ..Pieces::default() };
     let mut power = Fp::ONE;
     for form in forms {
         combined.target -= power * masked.value(&form.affine);
@@ -200,21 +198,30 @@ pub fn combine(
             };
             *mask -= power * c;
         }
-        for term in &form.terms {
-            let tensor = &circuit.tensors[term.tensor];
-            let coefficient = power * term.coefficient;
-            if tensor.role.is_public() {
-                combined.target -= coefficient * product_form(&public[term.tensor], &term.vectors);
-                continue;
-            }
-            for piece in layout.factor(term.tensor, &tensor.shape, coefficient, &term.vectors) {
-                pieces.add(piece);
+        for mut term in form.terms {
+            term.coefficient *= power;
+            if circuit.tensors[term.tensor].role.is_public() {
+                combined.target -= term.coefficient * product_form(&public[term.tensor], &term.vectors);
+            } else {
+                combined.terms.push(term);
             }
         }
         power *= challenge;
     }
-    combined.pieces = pieces.finish();
     combined
+}
+
+impl Combined {
+    /// The terms as pieces over columns and rows, merged where that is cheap to see: what a prover sums over.
+    pub fn pieces(&self, circuit: &Circuit, layout: &Layout) -> Vec<Piece> {
+        let mut pieces = Pieces { single: vec![None; layout.columns()], n: layout.n, ..Pieces::default() };
+        for TensorTerm { coefficient, tensor, vectors } in &self.terms {
+            for piece in layout.factor(*tensor, &circuit.tensors[*tensor].shape, *coefficient, vectors) {
+                pieces.add(piece);
+            }
+        }
+        pieces.finish()
+    }
 }
 
 /// Pieces of at most this many columns are added to those columns' own row vectors: then tensors of few columns cost

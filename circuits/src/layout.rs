@@ -9,7 +9,8 @@
 use crate::circuit::{Circuit, Role, Tensor, TensorId, View, Visibility};
 use ff::Field;
 use provenn_algebra::Fp;
-use provenn_algebra::multilinear::variables;
+use provenn_algebra::multilinear::{eq_at, eq_table, variables};
+use provenn_algebra::small::inner_product_field;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -303,6 +304,75 @@ impl Layout {
             })
             .collect()
     }
+
+    /// Binds the rows of `coefficient * <tensor, product of vectors>` to `rows`: adds to every column the weight with which it
+    /// then counts. This is what the pieces of [`Layout::factor`] come to, summed over their rows times `eq(rows, row)`; as both
+    /// factors are products over the axes that lie in a row, so is the sum, and no vector as long as a row is built.
+    pub fn bind_rows(
+        &self,
+        id: TensorId,
+        shape: &[usize],
+        coefficient: Fp,
+        vectors: &[Vec<Fp>],
+        rows: &mut RowPoint<'_>,
+        columns: &mut [Fp],
+    ) {
+        let Some(placement) = &self.placements[id] else { return };
+        let split = if placement.wide {
+            split(&placement.order, shape, self.nu())
+        } else {
+            Split { high: &[], straddle: None, low: &placement.order }
+        };
+        // Axes from the least significant row variable up.
+        let mut end = self.nu();
+        let mut weight = coefficient;
+        for &axis in split.low.iter().rev() {
+            let count = variables(shape[axis]);
+            end -= count;
+            weight *= inner_product_field(&vectors[axis], &rows.table(end, count)[..shape[axis]]);
+        }
+        let columns = &mut columns[placement.column..];
+        let high = |weight| outer_product(split.high, shape, vectors, weight, false);
+        match split.straddle {
+            None => {
+                weight *= eq_at(&rows.point[..end], placement.row >> (self.nu() - end));
+                for (slot, weight) in columns.iter_mut().zip(high(weight)) {
+                    *slot += weight;
+                }
+            }
+            Some((axis, bits)) => {
+                let eq = rows.table(end - bits, bits);
+                let blocks = vectors[axis].chunks(1 << bits);
+                let across: Vec<Fp> =
+                    blocks.map(|block| inner_product_field(block, &eq[..block.len()])).collect();
+                for (slots, weight) in columns.chunks_mut(across.len()).zip(high(weight)) {
+                    for (slot, across) in slots.iter_mut().zip(&across) {
+                        *slot += weight * across;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A point in the row variables, with the equality tables of the runs of its coordinates that tensors' axes take.
+pub struct RowPoint<'r> {
+    point: &'r [Fp],
+    /// By first coordinate and number of coordinates.
+    tables: HashMap<(usize, usize), Vec<Fp>>,
+}
+
+impl<'r> RowPoint<'r> {
+    /// `point` has one coordinate per row variable, most significant first.
+    pub fn new(point: &'r [Fp]) -> Self {
+        RowPoint { point, tables: HashMap::new() }
+    }
+
+    /// `eq` at the coordinates `start..start + count`, for every assignment of theirs.
+    fn table(&mut self, start: usize, count: usize) -> &[Fp] {
+        let point = self.point;
+        self.tables.entry((start, count)).or_insert_with(|| eq_table(&point[start..start + count]))
+    }
 }
 
 /// A rank-one piece of a linear form over committed columns.
@@ -433,6 +503,18 @@ mod tests {
                     }).collect::<Vec<_>>()
                 }).sum();
                 prop_assert_eq!(got, expected);
+                let r = point(layout.nu(), 71);
+                let eq = eq_table(&r);
+                let mut bound = vec![Fp::ZERO; layout.columns()];
+                for piece in &pieces {
+                    let at_r: Fp = piece.rows.iter().zip(&eq[piece.row..]).map(|(e, q)| *e * q).sum();
+                    for (slot, weight) in bound[piece.first..].iter_mut().zip(&piece.columns) {
+                        *slot += at_r * weight;
+                    }
+                }
+                let (mut rows, mut direct) = (RowPoint::new(&r), vec![Fp::ZERO; layout.columns()]);
+                layout.bind_rows(id, &tensor.shape, Fp::from(3), &vectors, &mut rows, &mut direct);
+                prop_assert_eq!(direct, bound);
                 if eq_structured {
                     prop_assert!(pieces.len() <= 2, "a truncated product has rank at most 2");
                 }

@@ -47,7 +47,7 @@ impl System {
         reduce(&self.circuit, &self.plan, party)
     }
 
-    /// Limits what combining the claims can cost: every view of a tensor of many columns may become vectors as long as those
+    /// Limits what combining the claims can cost a prover: every view of a tensor of many columns may become vectors as long as those
     /// and a column.
     fn check_pieces(&self) -> Result<(), CircuitError> {
         let len = |(expr, extents): (&Expr, Vec<usize>)| {

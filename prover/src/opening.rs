@@ -15,6 +15,7 @@ use provenn_algebra::transcript::ProverTranscript;
 use provenn_algebra::{EqAffine, Fp};
 use provenn_circuits::closing::{KnowledgePowers, Opening, halvings};
 use provenn_circuits::forms::{Combined, GATE_COLUMNS};
+use provenn_circuits::layout::Piece;
 use provenn_circuits::products::{ProductKeys, UNUSABLE_ROWS};
 use provenn_circuits::system::{System, round_mask_coefficients};
 use rayon::prelude::*;
@@ -50,6 +51,8 @@ pub(crate) struct Closing<'c> {
     pub(crate) columns: &'c Columns<'c>,
     pub(crate) masks: &'c Masks,
     pub(crate) combined: &'c Combined,
+    /// The terms of `combined`.
+    pub(crate) pieces: &'c [Piece],
 }
 
 impl Closing<'_> {
@@ -128,11 +131,7 @@ impl Closing<'_> {
     /// For every piece of the claim, the combination of its columns.
     fn folded_columns(&self) -> Vec<Vec<Fp>> {
         let n = self.system.layout.n;
-        self.combined
-            .pieces
-            .par_iter()
-            .map(|piece| self.columns.sum(piece.first, &piece.columns, n))
-            .collect()
+        self.pieces.par_iter().map(|piece| self.columns.sum(piece.first, &piece.columns, n)).collect()
     }
 
     /// The masked sum-check over the row variables; returns its challenges.
@@ -146,7 +145,6 @@ impl Closing<'_> {
             vector
         };
         let pieces = self
-            .combined
             .pieces
             .iter()
             .zip(folded)
@@ -193,7 +191,6 @@ impl Closing<'_> {
     /// `Y`: the columns combined with the opening's coefficients, from the folded pieces.
     fn combination(&self, folded: &[Vec<Fp>], opening: &Opening) -> Zeroizing<Vec<Fp>> {
         let at_r: Vec<Fp> = self
-            .combined
             .pieces
             .par_iter()
             .map(|piece| {

@@ -97,9 +97,11 @@ pub(crate) fn prove(
 
     observe(Phase::Opening);
     let challenge = transcript.challenge();
-    let combined = combine(&forms, challenge, &masked, &system.circuit, &system.layout, values);
+    let combined = combine(forms, challenge, &masked, &system.circuit, values);
+    let pieces = &combined.pieces(&system.circuit, &system.layout)[..];
     let columns = Columns { sets: vec![job.weights, job.input, job.output, &columns] };
-    let closing = Closing { system, keys, committer, columns: &columns, masks: &masks, combined: &combined };
+    let closing =
+        Closing { system, keys, committer, columns: &columns, masks: &masks, combined: &combined, pieces };
     closing.prove(one_time, &mut transcript, hooks)?;
 
     observe(Phase::Products);

@@ -56,7 +56,7 @@ impl VerifyingKey {
         };
         let mut transcript = VerifierTranscript::new(&content.key_proof);
         Statement::Key(key.model_id).absorb(|bytes| transcript.absorb(bytes));
-        verify_system(&key, &key.shape.key, &[], &[], &mut transcript)
+        verify_system(&key, &key.shape.key, &[], &[], &mut transcript, &mut |_| {})
             .map_err(|rejection| Rejection::KeyProof(Box::new(rejection)))?;
         Ok(key)
     }

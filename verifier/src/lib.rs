@@ -18,4 +18,4 @@ mod simulator;
 
 pub use error::{Part, Rejection};
 pub use key::VerifyingKey;
-pub use verify::{Shown, Verified};
+pub use verify::{Phase, Shown, Verified};

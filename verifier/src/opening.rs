@@ -2,19 +2,20 @@
 
 use crate::error::Rejection;
 use crate::halving::Response;
+use crate::key::VerifyingKey;
+use crate::verify::Phase;
 use ff::{Field, PrimeField};
 use group::Curve;
 use halo2_proofs::plonk::{Error, VerificationStrategy, verify_proof};
 use halo2_proofs::poly::commitment::{Guard, MSM};
 use halo2_proofs::transcript::{Challenge255, EncodedChallenge};
-use provenn_algebra::generators::Generators;
 use provenn_algebra::msm::msm;
 use provenn_algebra::small::inner_product_field;
 use provenn_algebra::transcript::VerifierTranscript;
 use provenn_algebra::{EqAffine, Fp};
 use provenn_circuits::closing::{KnowledgePowers, Opening};
 use provenn_circuits::forms::{Combined, GATE_COLUMNS, Messages};
-use provenn_circuits::products::{ProductKeys, UNUSABLE_ROWS};
+use provenn_circuits::products::UNUSABLE_ROWS;
 use provenn_circuits::system::{System, round_mask_coefficients};
 
 /// Points that the closing opens.
@@ -45,14 +46,16 @@ impl<'a> VerificationStrategy<'a, EqAffine> for Deferred<'a> {
 
 /// The row sum-check, the opening, its response, halo2, and the equations.
 pub(crate) fn verify(
+    key: &VerifyingKey,
     system: &System,
-    keys: &ProductKeys,
-    generators: &Generators,
     commitments: &Commitments,
     combined: &Combined,
     masked: &Messages,
     transcript: &mut VerifierTranscript<'_>,
+    observe: &mut dyn FnMut(Phase),
 ) -> Result<(), Rejection> {
+    let (keys, generators) = (key.products, &key.generators);
+    observe(Phase::Opening);
     let (nu, gate_rows) = (system.layout.nu(), keys.lagrange.len());
     // The row sum-check on masked messages.
     let mut claim = combined.target;
@@ -74,6 +77,7 @@ pub(crate) fn verify(
     let tails = scalars(GATE_COLUMNS * UNUSABLE_ROWS, transcript)?;
     let message_blinds = scalars(GATE_COLUMNS, transcript)?;
 
+    observe(Phase::Products);
     let strategy = Deferred(MSM::new(&keys.params));
     let halo2 =
         verify_proof::<_, Challenge255<EqAffine>, _, _>(&keys.params, &keys.vk, strategy, &[&[]], transcript)
@@ -81,6 +85,7 @@ pub(crate) fn verify(
     if transcript.remaining() > 0 {
         return Err(Rejection::Trailing { extra: transcript.remaining() });
     }
+    observe(Phase::Coefficients);
     // Weights that depend on every byte of the proof: no two of the equations below can cancel.
     let w = transcript.challenge();
 
@@ -144,6 +149,7 @@ pub(crate) fn verify(
     }
     equation.add(blinding, keys.blinding);
 
+    observe(Phase::Equation);
     let mut halo2 = halo2;
     halo2.scale(wh);
     halo2.append_term(Fp::ONE, equation.evaluate());

@@ -188,7 +188,7 @@ fn simulate(
     for (id, tensor) in public {
         values[*id] = Cow::Borrowed(tensor);
     }
-    let combined = combine(&forms, transcript.challenge(), &masked, &system.circuit, &system.layout, &values);
+    let combined = combine(forms, transcript.challenge(), &masked, &system.circuit, &values);
     let mut claim = combined.target;
     let mut bound = Vec::new();
     for _ in 0..nu {
@@ -309,7 +309,7 @@ fn simulated_proofs_pass(hidden: u32, rounds: usize) -> Result<(), Box<dyn std::
             transcript.program(index, answer);
         }
         statement.absorb(|bytes| transcript.absorb(bytes));
-        verify_system(&key, system, &[], &public, &mut transcript)
+        verify_system(&key, system, &[], &public, &mut transcript, &mut |_| {})
     };
     assert_eq!(verify(Some((index, answer))), Ok(()));
     // The real oracle is not fooled, nor one that is programmed elsewhere.

@@ -14,11 +14,61 @@ use provenn_circuits::artifact::{
     encoded_len, values_from_bytes,
 };
 use provenn_circuits::circuit::{TensorId, Visibility};
-use provenn_circuits::forms::combine;
+use provenn_circuits::forms::{GATE_COLUMNS, combine};
 use provenn_circuits::layout::{Group, Layout};
 use provenn_circuits::system::System;
 use std::borrow::Cow;
 use std::ops::Range;
+
+/// What the verifier is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Decoding the statement and absorbing it.
+    Statement,
+    /// Reading the commitments of the proof.
+    Commitments,
+    /// Running the reductions on the masked messages.
+    Reduction,
+    /// Combining the claims of the reductions.
+    Combination,
+    /// Reading the row sum-check and the folded opening.
+    Opening,
+    /// Reading halo2's proof of the hidden products.
+    Products,
+    /// Checking the scalar equation, computing the scalars of the one over the group.
+    Coefficients,
+    /// The equation.
+    Equation,
+}
+
+impl Phase {
+    /// All phases, in order.
+    pub const ALL: [Phase; 8] = [
+        Phase::Statement,
+        Phase::Commitments,
+        Phase::Reduction,
+        Phase::Combination,
+        Phase::Opening,
+        Phase::Products,
+        Phase::Coefficients,
+        Phase::Equation,
+    ];
+
+    /// Name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Statement => "statement",
+            Phase::Commitments => "commitments",
+            Phase::Reduction => "reduction",
+            Phase::Combination => "combination",
+            Phase::Opening => "opening",
+            Phase::Products => "halo2",
+            Phase::Coefficients => "coefficients",
+            Phase::Equation => "equation",
+        }
+    }
+}
 
 /// A tensor of an accepted statement, as far as the proof shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +113,20 @@ impl VerifyingKey {
     /// # Errors
     /// [`Rejection`] with the reason: the statement is not proved.
     pub fn verify(&self, proof: &[u8], context: &[u8]) -> Result<Verified, Rejection> {
+        self.verify_observed(proof, context, &mut |_| {})
+    }
+
+    /// As [`VerifyingKey::verify`]; `observe` is called at the start of each phase.
+    ///
+    /// # Errors
+    /// As [`VerifyingKey::verify`].
+    pub fn verify_observed(
+        &self,
+        proof: &[u8],
+        context: &[u8],
+        observe: &mut dyn FnMut(Phase),
+    ) -> Result<Verified, Rejection> {
+        observe(Phase::Statement);
         let content: ProofContent<'_> = decode(Kind::Proof, proof)?;
         let statement = ParsedStatement::new(self, &content, context)?;
         let ParsedStatement { system, input, output, input_points, output_points, .. } = &statement;
@@ -73,7 +137,7 @@ impl VerifyingKey {
             .into_iter()
             .filter_map(|(id, shown)| Some((id?, shown.values()?)))
             .collect::<Vec<_>>();
-        verify_system(self, system, &published, &public, &mut transcript)?;
+        verify_system(self, system, &published, &public, &mut transcript, observe)?;
         Ok(Verified {
             model_id: self.model_id,
             context: content.context.to_vec(),
@@ -216,27 +280,30 @@ pub(crate) fn verify_system(
     published: &[EqAffine],
     public: &[(TensorId, &[i64])],
     transcript: &mut VerifierTranscript<'_>,
+    observe: &mut dyn FnMut(Phase),
 ) -> Result<(), Rejection> {
-    let mut points = |count: usize| -> Result<Vec<EqAffine>, Rejection> {
-        (0..count).map(|_| Ok(transcript.point()?)).collect()
-    };
-    let witness = points(system.layout.witness.len())?;
+    observe(Phase::Commitments);
+    // Decoding is most of the work here, so all points are decoded together.
+    let (witness, masks) = (system.layout.witness.len(), system.mask_columns);
+    let mut points = transcript.points(witness + masks + GATE_COLUMNS + 1)?.into_iter();
     let commitments = Commitments {
-        columns: [&key.weights[..], published, &witness].concat(),
-        masks: points(system.mask_columns)?,
-        gate_masks: points(provenn_circuits::forms::GATE_COLUMNS)?,
-        row_masks: transcript.point()?,
+        columns: key.weights.iter().chain(published).copied().chain(points.by_ref().take(witness)).collect(),
+        masks: points.by_ref().take(masks).collect(),
+        gate_masks: points.by_ref().take(GATE_COLUMNS).collect(),
+        row_masks: points.next().ok_or(Rejection::FalseOpening)?,
     };
+    observe(Phase::Reduction);
     let mut party = VerifierParty::new(transcript);
     system.reduce(&mut party)?;
     let (masked, forms) = (party.masked, party.forms);
+    observe(Phase::Combination);
     let mut values: Vec<Cow<'_, [i64]>> = vec![Cow::Borrowed(&[]); system.circuit.tensors.len()];
     for (id, tensor) in public {
         values[*id] = Cow::Borrowed(tensor);
     }
     let challenge = transcript.challenge();
-    let combined = combine(&forms, challenge, &masked, &system.circuit, &system.layout, &values);
-    verify(system, key.products, &key.generators, &commitments, &combined, &masked, transcript)
+    let combined = combine(forms, challenge, &masked, &system.circuit, &values);
+    verify(key, system, &commitments, &combined, &masked, transcript, observe)
 }
 
 /// Checks the opening of a commitment; returns the opened values.
