@@ -10,7 +10,7 @@ use bincode::{Decode, Encode};
 use blake2b_simd::Params;
 
 /// Version of the protocol and of all formats.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 const MAGIC: &[u8; 8] = b"PROVENN\0";
 

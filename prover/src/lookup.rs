@@ -7,7 +7,7 @@ use ff::Field;
 use provenn_algebra::Fp;
 use provenn_algebra::multilinear::bind_top;
 use provenn_algebra::small::from_i64;
-use provenn_circuits::circuit::{Circuit, padded_positions};
+use provenn_circuits::circuit::Circuit;
 use provenn_circuits::reduction::{BlockKind, LeafPlan};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -57,8 +57,7 @@ impl LookupProver {
         hooks: &mut impl Hooks,
     ) -> Result<LookupProver, ProverError> {
         let mut level = leaves(circuit, plan, values, beta, gamma);
-        let gaps = plan.blocks.last().map_or(0, |block| block.start + (1 << block.variables));
-        hooks.leaves(&mut level.p, &mut level.q, gaps);
+        hooks.leaves(&mut level.p, &mut level.q, plan.len);
         let mut levels = std::collections::VecDeque::with_capacity(plan.variables);
         for _ in 1..plan.variables {
             let above = parent(&level);
@@ -243,30 +242,27 @@ fn leaves(circuit: &Circuit, plan: &LeafPlan, values: &Witness<'_>, beta: Fp, ga
                     *p = if *m == 0 { Fp::ZERO } else { -from_i64(*m) };
                 }
             }
-            BlockKind::Site(l) => {
-                let lookup = &circuit.lookups[l];
-                let table = lookup.table;
-                q.fill(beta - Fp::from(table as u64));
-                let entries: Vec<_> = lookup
-                    .exprs
-                    .iter()
-                    .map(|expr| expr.evaluate(&lookup.extents, &circuit.tensors, values))
-                    .collect();
-                for (at, position) in padded_positions(&lookup.extents).into_iter().enumerate() {
-                    p[position] = Fp::ONE;
-                    // Every honest tuple is a row of its table, whose denominator is known already.
-                    let row = circuit.tables[table].row_of(entries[0][at]).filter(|&row| {
-                        entries
-                            .iter()
-                            .zip(&columns[table])
-                            .all(|(entries, column)| entries[at] == column[row])
-                    });
-                    q[position] = match row {
-                        Some(row) => rows[table][row],
-                        None => denominator(table, &mut entries.iter().map(|entries| entries[at])),
-                    };
-                }
-            }
+            // The padding of a block; its entries follow.
+            BlockKind::Site(l) => q.fill(beta - Fp::from(circuit.lookups[l].table as u64)),
+        }
+    }
+    for (l, lookup) in circuit.lookups.iter().enumerate() {
+        let table = lookup.table;
+        let entries: Vec<_> = lookup
+            .exprs
+            .iter()
+            .map(|expr| expr.evaluate(&lookup.extents, &circuit.tensors, values))
+            .collect();
+        for (at, leaf) in plan.positions(l, &lookup.extents).into_iter().enumerate() {
+            p[leaf] = Fp::ONE;
+            // Every honest tuple is a row of its table, whose denominator is known already.
+            let row = circuit.tables[table].row_of(entries[0][at]).filter(|&row| {
+                entries.iter().zip(&columns[table]).all(|(entries, column)| entries[at] == column[row])
+            });
+            q[leaf] = match row {
+                Some(row) => rows[table][row],
+                None => denominator(table, &mut entries.iter().map(|entries| entries[at])),
+            };
         }
     }
     Level { p, q }
