@@ -398,23 +398,6 @@ impl Circuit {
         }
     }
 
-    /// Every expression of a constraint, with the extents of its box.
-    pub fn expressions(&self) -> impl Iterator<Item = (&Expr, Vec<usize>)> {
-        let linears = self.linears.iter().map(|linear| (&linear.expr, linear.extents.clone()));
-        let contracts = self.contracts.iter().flat_map(|contract| {
-            [
-                (&contract.expr, contract.left_extents()),
-                (&contract.a, contract.a_extents()),
-                (&contract.c, contract.c_extents()),
-            ]
-        });
-        let lookups = self
-            .lookups
-            .iter()
-            .flat_map(|lookup| lookup.exprs.iter().map(|expr| (expr, lookup.extents.clone())));
-        linears.chain(contracts).chain(lookups)
-    }
-
     /// The tensor with the given role, if there is one.
     pub fn tensor_with_role(&self, wanted: impl Fn(Role) -> bool) -> Option<TensorId> {
         self.tensors.iter().position(|tensor| wanted(tensor.role))

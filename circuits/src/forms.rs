@@ -1,7 +1,7 @@
 //! Linear forms over hidden messages and committed tensors: the claims to which every layer is reduced.
 
 use crate::circuit::{Circuit, Expr, Role, TensorId, Values, product_form, pull_back};
-use crate::layout::{Layout, Piece};
+use crate::layout::{Layout, Piece, support};
 use ff::{Field, PrimeField};
 use provenn_algebra::Fp;
 use provenn_algebra::multilinear::{eq_prefix, variables};
@@ -245,10 +245,9 @@ struct Pieces {
 type Mark = (usize, usize, Option<[(usize, [u8; 32]); 2]>);
 
 fn mark(first: usize, count: usize, vector: &[Fp]) -> Mark {
-    let nonzero = |entry: &Fp| !bool::from(entry.is_zero());
     let end = |at: usize| (at, vector[at].to_repr());
-    let ends = vector.iter().position(nonzero).zip(vector.iter().rposition(nonzero));
-    (first, count, ends.map(|(start, stop)| [end(start), end(stop)]))
+    let range = support(vector);
+    (first, count, (!range.is_empty()).then(|| [end(range.start), end(range.end - 1)]))
 }
 
 impl Pieces {
@@ -301,6 +300,16 @@ impl Pieces {
         let single = single.filter_map(|(first, rows)| {
             rows.map(|rows| Piece { columns: vec![Fp::ONE], first, row: 0, rows })
         });
-        self.wide.into_iter().chain(single).collect()
+        // What is 0 at the ends of a piece costs nobody anything.
+        let trimmed = self.wide.into_iter().map(|piece| {
+            let (columns, rows) = (support(&piece.columns), support(&piece.rows));
+            Piece {
+                first: piece.first + columns.start,
+                row: piece.row + rows.start,
+                columns: piece.columns[columns].to_vec(),
+                rows: piece.rows[rows].to_vec(),
+            }
+        });
+        trimmed.chain(single).collect()
     }
 }

@@ -297,10 +297,10 @@ impl Layout {
         rank_factor(&vectors[axis], 1 << bits)
             .into_iter()
             .map(|(across, along)| Piece {
-                columns: high.iter().flat_map(|h| across.iter().map(move |a| *h * a)).collect(),
+                columns: products(&high, &across, across.len()),
                 first: placement.column,
                 row: 0,
-                rows: along.iter().flat_map(|a| low.iter().map(move |l| *a * l)).collect(),
+                rows: products(&along, &low, low.len()),
             })
             .collect()
     }
@@ -390,18 +390,30 @@ pub struct Piece {
 
 /// Products of entries of the vectors of `axes`, most significant first, padded to powers of two if `pad`.
 fn outer_product(axes: &[usize], shape: &[usize], vectors: &[Vec<Fp>], scale: Fp, pad: bool) -> Vec<Fp> {
-    let mut product = vec![scale];
-    for &axis in axes {
+    axes.iter().fold(vec![scale], |product, &axis| {
         let len = if pad { shape[axis].next_power_of_two() } else { shape[axis] };
-        let mut next = vec![Fp::ZERO; product.len() * len];
-        for (chunk, p) in next.chunks_mut(len).zip(&product) {
-            for (slot, e) in chunk.iter_mut().zip(&vectors[axis]) {
-                *slot = *p * e;
-            }
+        products(&product, &vectors[axis], len)
+    })
+}
+
+/// `a[i] * b[j]` at `i * len + j`, and 0 for `j` beyond `b`. What is 0 at either end of `b`, or in `a`, costs nothing: a part
+/// of a look-up's box has vectors that are 0 outside a range.
+fn products(a: &[Fp], b: &[Fp], len: usize) -> Vec<Fp> {
+    let mut products = vec![Fp::ZERO; a.len() * len];
+    let range = support(b);
+    for (chunk, x) in products.chunks_mut(len).zip(a).filter(|(_, x)| !bool::from(x.is_zero())) {
+        for (slot, y) in chunk[range.clone()].iter_mut().zip(&b[range.clone()]) {
+            *slot = *x * y;
         }
-        product = next;
     }
-    product
+    products
+}
+
+/// The least range outside which a vector is 0.
+pub(crate) fn support(vector: &[Fp]) -> Range<usize> {
+    let nonzero = |entry: &Fp| !bool::from(entry.is_zero());
+    let ends = vector.iter().position(nonzero).zip(vector.iter().rposition(nonzero));
+    ends.map_or(0..0, |(first, last)| first..last + 1)
 }
 
 /// Writes `vector`, cut into blocks of `width`, as a sum of (block weights) x (row vector): greedily, so a product
@@ -415,14 +427,14 @@ fn rank_factor(vector: &[Fp], width: usize) -> Vec<(Vec<Fp>, Vec<Fp>)> {
             block
         })
         .collect();
-    // Per basis vector: block weights, the vector, the place and inverse of its first non-zero entry.
-    let mut basis: Vec<(Vec<Fp>, Vec<Fp>, usize, Fp)> = Vec::new();
+    // Per basis vector: block weights, the vector, the place of its first non-zero entry.
+    let mut basis: Vec<(Vec<Fp>, Vec<Fp>, usize)> = Vec::new();
     for (b, block) in blocks.iter().enumerate() {
         let Some(pivot) = block.iter().position(|v| !bool::from(v.is_zero())) else { continue };
-        let known = basis.iter_mut().find_map(|(weights, row, place, inverse)| {
-            let ratio = block[*place] * *inverse;
-            (*place == pivot && block.iter().zip(row.iter()).all(|(v, r)| *v == ratio * r))
-                .then_some((weights, ratio))
+        let known = basis.iter_mut().find_map(|(weights, row, place)| {
+            let (own, other) = (row[*place], block[*place]);
+            (*place == pivot && block.iter().zip(row.iter()).all(|(v, r)| own * v == other * r))
+                .then(|| (weights, other * Option::from(own.invert()).unwrap_or(Fp::ZERO)))
         });
         if let Some((weights, ratio)) = known {
             weights[b] = ratio;
@@ -438,11 +450,10 @@ fn rank_factor(vector: &[Fp], width: usize) -> Vec<(Vec<Fp>, Vec<Fp>)> {
         } else {
             let mut weights = vec![Fp::ZERO; blocks.len()];
             weights[b] = Fp::ONE;
-            let inverse = Option::from(block[pivot].invert()).unwrap_or(Fp::ZERO);
-            basis.push((weights, block.clone(), pivot, inverse));
+            basis.push((weights, block.clone(), pivot));
         }
     }
-    basis.into_iter().map(|(weights, row, _, _)| (weights, row)).collect()
+    basis.into_iter().map(|(weights, row, _)| (weights, row)).collect()
 }
 
 #[cfg(test)]

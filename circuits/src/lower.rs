@@ -9,6 +9,7 @@ use crate::error::CircuitError;
 use crate::forms::FEW_COLUMNS;
 use crate::layers::{Function, Layer, Requantize};
 use crate::model::{LayerList, MAX_AXES, Range, ValueSpec};
+use crate::reduction::{LeafPlan, readings};
 use crate::system::MAX_ROWS;
 use crate::tables::Table;
 use std::collections::HashMap;
@@ -725,27 +726,29 @@ fn check_size(circuit: &Circuit, most_values: u64) -> Result<(), CircuitError> {
     let lookups = sum(&mut circuit.lookups.iter().map(|lookup| padded(&lookup.extents)));
     limit("number of padded look-ups", lookups, MAX_PADDED_LOOKUPS)?;
 
+    // A look-up is read once for every part into which its box is cut.
+    let leaves = LeafPlan::new(circuit);
     let (mut read, mut split, mut shown_read) = (0u64, 0u64, 0u64);
-    for (expr, extents) in circuit.expressions() {
-        let own = sum(&mut extents.iter().map(|&d| d as u64));
-        read = read.saturating_add(own);
+    for (expr, extents, times) in readings(circuit, leaves.as_ref()) {
+        let count = |total: &mut u64, own: u64| *total = total.saturating_add(own.saturating_mul(times));
+        count(&mut read, sum(&mut extents.iter().map(|&d| d as u64)));
         for (_, view) in &expr.terms {
             let tensor = &circuit.tensors[view.tensor];
             let shape = &tensor.shape;
             if is_shown(tensor) {
-                shown_read = shown_read.saturating_add(padded(shape));
+                count(&mut shown_read, padded(shape));
             }
-            read = read.saturating_add(sum(&mut shape.iter().map(|&d| d as u64)));
+            count(&mut read, sum(&mut shape.iter().map(|&d| d as u64)));
             // Every combination of the indices that one axis follows is visited.
             let indices = view.indices(&extents);
             let combinations = view.axes.iter().filter(|map| map.terms.len() > 1).map(|map| {
                 map.terms.iter().fold(1, |n: u64, &(index, _)| n.saturating_mul(indices[index] as u64))
             });
-            read = read.saturating_add(sum(&mut combinations.into_iter()));
-            read = read.saturating_add(sum(&mut view.sums.iter().map(|&d| d as u64)));
+            count(&mut read, sum(&mut combinations.into_iter()));
+            count(&mut read, sum(&mut view.sums.iter().map(|&d| d as u64)));
             // A split axis that straddles columns has the rank of a general matrix, at most the root of its extent.
             let splits = view.axes.iter().zip(shape).filter(|(map, _)| map.terms.len() > 1);
-            split = split.saturating_add(sum(&mut splits.map(|(_, &d)| (d as u64).isqrt())));
+            count(&mut split, sum(&mut splits.map(|(_, &d)| (d as u64).isqrt())));
         }
     }
     limit("sum of the extents that constraints read", read, MAX_READ_EXTENTS)?;

@@ -1,7 +1,7 @@
 //! What a key's layer list implies: circuits, layouts, message counts and sizes, the same for both sides.
 
 use crate::artifact::CommitmentFormat;
-use crate::circuit::{Circuit, Expr, Role, TensorId, View};
+use crate::circuit::{Circuit, Role, TensorId};
 use crate::closing::halvings;
 use crate::error::CircuitError;
 use crate::forms::{GATE_COLUMNS, box_variables};
@@ -9,7 +9,7 @@ use crate::layout::{Layout, MIN_ROWS};
 use crate::lower::{Modes, inference, key};
 use crate::model::{LayerList, Range, TableBits};
 use crate::products::{MAX_K, size_parameter, usable_rows};
-use crate::reduction::{Party, Plan, reduce};
+use crate::reduction::{Party, Plan, readings, reduce};
 use ff::PrimeField;
 use provenn_algebra::Fp;
 
@@ -50,13 +50,14 @@ impl System {
     /// Limits what combining the claims can cost a prover: every view of a tensor of many columns may become vectors as long as those
     /// and a column.
     fn check_pieces(&self) -> Result<(), CircuitError> {
-        let len = |(expr, extents): (&Expr, Vec<usize>)| {
-            let view = |(_, view): &(i64, View)| {
-                self.layout.piece_len(view, &view.indices(&extents), &self.circuit.tensors[view.tensor].shape)
-            };
-            expr.terms.iter().map(view).fold(0, u64::saturating_add)
-        };
-        let total = self.circuit.expressions().map(len).fold(0, u64::saturating_add);
+        let mut total = 0u64;
+        for (expr, extents, times) in readings(&self.circuit, self.plan.leaves.as_ref()) {
+            for (_, view) in &expr.terms {
+                let shape = &self.circuit.tensors[view.tensor].shape;
+                let len = self.layout.piece_len(view, &view.indices(&extents), shape);
+                total = total.saturating_add(len.saturating_mul(times));
+            }
+        }
         let total = i64::try_from(total).unwrap_or(i64::MAX);
         CircuitError::limit(None, "field elements of the claims' pieces", total, 0, MAX_PIECES)
     }
@@ -100,7 +101,7 @@ impl System {
     pub fn counts(&self) -> Counts {
         let witness = self.circuit.tensors.iter().zip(&self.layout.placements);
         Counts {
-            leaves: self.plan.leaves.as_ref().map_or(0, |leaves| 1 << leaves.variables),
+            leaves: self.plan.leaves.as_ref().map_or(0, |leaves| leaves.len),
             lookups: self.circuit.lookups.iter().map(|l| l.extents.iter().product::<usize>()).sum(),
             committed: witness
                 .filter(|(tensor, placement)| placement.is_some() && !matches!(tensor.role, Role::Weight(_)))
@@ -117,7 +118,7 @@ impl System {
 /// Sizes of one circuit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
-    /// Leaves of the fraction tree, padding included.
+    /// Leaves of the fraction tree: of all blocks, their padding included, without the gap at the end.
     pub leaves: usize,
     /// Look-ups.
     pub lookups: usize,

@@ -6,8 +6,9 @@ use crate::witness::Witness;
 use ff::Field;
 use provenn_algebra::Fp;
 use provenn_algebra::fractions::{Layer, Leaves, Tree};
-use provenn_circuits::circuit::{Circuit, padded_positions};
+use provenn_circuits::circuit::{Circuit, Expr, Lookup};
 use provenn_circuits::reduction::{BlockKind, LeafPlan};
+use rayon::prelude::*;
 use std::borrow::Cow;
 
 /// The tree of fractions and the state of the layer in progress.
@@ -101,15 +102,18 @@ impl Rounds {
 
 fn leaves(circuit: &Circuit, plan: &LeafPlan, values: &Witness<'_>, beta: Fp, gamma: Fp) -> Leaves {
     let mut leaves = Leaves::new();
-    leaves.resize(plan.blocks.last().map_or(0, |block| block.start + (1 << block.variables)));
+    leaves.resize(plan.len);
     let columns: Vec<Vec<Cow<'_, [i64]>>> = circuit
         .tables
         .iter()
         .enumerate()
         .map(|(table, t)| (0..t.columns()).map(|column| circuit.column(table, column)).collect())
         .collect();
+    let sites: Vec<Site<'_>> =
+        circuit.lookups.par_iter().map(|lookup| Site::new(circuit, lookup, &columns, values)).collect();
+
     let powers: Vec<Fp> = std::iter::successors(Some(-gamma), |power| Some(*power * gamma)).take(4).collect();
-    // The entry of a tuple's denominator, row by row for many tuples at once.
+    // The entries of tuples' denominators.
     let denominators = |leaves: &mut Leaves, table: usize, columns: &[&[i64]]| {
         leaves.rows(&(beta - Fp::from(table as u64)), &powers[..columns.len()], columns)
     };
@@ -125,43 +129,59 @@ fn leaves(circuit: &Circuit, plan: &LeafPlan, values: &Witness<'_>, beta: Fp, ga
         let range = block.start..block.start + (1 << block.variables);
         match block.kind {
             BlockKind::Table(table, multiplicities) => {
-                let counts = &values[multiplicities];
-                let first = leaves.rows(&Fp::ZERO, &[-Fp::ONE], &[counts]);
+                let first = leaves.rows(&Fp::ZERO, &[-Fp::ONE], &[&values[multiplicities]]);
                 let (p, q) = leaves.entries();
                 for (row, (p, q)) in (0..).zip(p[range.clone()].iter_mut().zip(&mut q[range])) {
                     (*p, *q) = (first + row, rows[table] + row);
                 }
             }
+            // The padding of a block; its entries follow.
             BlockKind::Site(l) => {
-                let lookup = &circuit.lookups[l];
-                let table = lookup.table;
-                let padding = leaves.element(&(beta - Fp::from(table as u64)));
-                leaves.entries().1[range.clone()].fill(padding);
-                let entries: Vec<_> = lookup
-                    .exprs
-                    .iter()
-                    .map(|expr| expr.evaluate(&lookup.extents, &circuit.tensors, values))
-                    .collect();
-                for (at, position) in padded_positions(&lookup.extents).into_iter().enumerate() {
-                    // Every honest tuple is a row of its table, whose denominator is known already.
-                    let row = circuit.tables[table].row_of(entries[0][at]).filter(|&row| {
-                        entries
-                            .iter()
-                            .zip(&columns[table])
-                            .all(|(entries, column)| entries[at] == column[row])
-                    });
-                    let denominator = match row {
-                        Some(row) => rows[table] + row as u32,
-                        None => {
-                            let tuple: Vec<&[i64]> = entries.iter().map(|e| &e[at..=at]).collect();
-                            denominators(&mut leaves, table, &tuple)
-                        }
-                    };
-                    let (p, q) = leaves.entries();
-                    (p[block.start + position], q[block.start + position]) = (Leaves::ONE, denominator);
-                }
+                let padding = leaves.element(&(beta - Fp::from(circuit.lookups[l].table as u64)));
+                leaves.entries().1[range].fill(padding);
             }
         }
     }
+    for (l, (lookup, site)) in circuit.lookups.iter().zip(&sites).enumerate() {
+        for (at, leaf) in plan.positions(l, &lookup.extents).into_iter().enumerate() {
+            let denominator = match site.rows[at] {
+                Some(row) => rows[lookup.table] + row,
+                None => {
+                    let tuple: Vec<&[i64]> = site.tuples.iter().map(|column| &column[at..=at]).collect();
+                    denominators(&mut leaves, lookup.table, &tuple)
+                }
+            };
+            let (p, q) = leaves.entries();
+            (p[leaf], q[leaf]) = (Leaves::ONE, denominator);
+        }
+    }
     leaves
+}
+
+/// The tuples that are looked up at one site, in the order of its box.
+struct Site<'v> {
+    /// By column.
+    tuples: Vec<Cow<'v, [i64]>>,
+    /// Their rows in the table. Every honest tuple is in it.
+    rows: Vec<Option<u32>>,
+}
+
+impl<'v> Site<'v> {
+    fn new(
+        circuit: &Circuit,
+        lookup: &Lookup,
+        columns: &[Vec<Cow<'_, [i64]>>],
+        values: &'v Witness<'_>,
+    ) -> Self {
+        let evaluate = |expr: &Expr| expr.evaluate(&lookup.extents, &circuit.tensors, values);
+        let tuples: Vec<Cow<'v, [i64]>> = lookup.exprs.iter().map(evaluate).collect();
+        let (table, columns) = (&circuit.tables[lookup.table], &columns[lookup.table]);
+        let row = |at: usize| {
+            let row = table.row_of(tuples[0][at])?;
+            let equal = tuples.iter().zip(columns).all(|(tuple, column)| tuple[at] == column[row]);
+            equal.then_some(row as u32)
+        };
+        let rows = (0..tuples[0].len()).map(row).collect();
+        Site { tuples, rows }
+    }
 }

@@ -33,7 +33,7 @@ impl<'k> Reduction<'k> {
         Ok(Reduction { system, values, masks })
     }
 
-    /// Leaves of the fraction tree, padding included.
+    /// Leaves of the fraction tree: of all blocks, their padding included.
     pub fn leaves(&self) -> usize {
         self.system.counts().leaves
     }

@@ -6,11 +6,12 @@
 //! business alone (docs, "The protocol as built", section "Hidden messages").
 
 mod contract;
+mod leaves;
 mod linear;
 mod lookup;
 
 pub use contract::{BilinearPoints, instance_variables};
-pub use lookup::{Block, BlockKind, LeafPlan};
+pub use leaves::{Block, BlockKind, LeafPlan, Part, Site, readings};
 
 use crate::circuit::Circuit;
 use crate::forms::{Affine, Form, GATE_COLUMNS, Slot};

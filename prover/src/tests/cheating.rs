@@ -5,7 +5,7 @@
 //! products, leave the scalar equation true and the group equation false: [`Rejection::FalseOpening`].
 
 use super::honest::keys;
-use super::models::{Model, Recipe, list, reshape};
+use super::models::{Model, Recipe, activation, list, reshape};
 use crate::columns::ColumnSet;
 use crate::hidden::Masks;
 use crate::hooks::{Honest, Hooks};
@@ -209,6 +209,53 @@ fn a_false_look_up_is_not_saved_by_gaps() {
         }
     }
     assert_eq!(verdict(&mut Gap), Err(Rejection::FalseClaim));
+}
+
+#[test]
+fn a_false_look_up_is_rejected_in_every_block_of_its_site() {
+    /// A false output entry, whose own leaf makes the sum of all fractions 0 as it should be.
+    struct Leaf {
+        entry: usize,
+        leaf: usize,
+    }
+    impl Hooks for Leaf {
+        fn witness(&mut self, circuit: &Circuit, values: &mut Witness<'_>) {
+            let output = &mut values[named(circuit, "layer 0 output")].to_mut()[self.entry];
+            *output += if *output < 63 { 1 } else { -1 };
+        }
+        fn leaves(&mut self, leaves: &mut Leaves, _: &LeafPlan) {
+            let fraction = |leaf: usize| {
+                let (p, q) = leaves.get(leaf);
+                p * q.invert().expect("no denominator is 0")
+            };
+            let others: Fp = (0..leaves.len()).filter(|&leaf| leaf != self.leaf).map(fraction).sum();
+            assert_eq!(leaves.get(self.leaf).0, Fp::ONE, "the leaf is an entry's");
+            let entry = leaves.element(&-others.invert().expect("the honest fraction is not 0"));
+            leaves.entries().1[self.leaf] = entry;
+        }
+    }
+    let relu = activation(Function::Relu, 0, Range::new(0, 63), 7);
+    let nodes = vec![Node { layer: relu, inputs: vec![0] }];
+    let shape = [33, 72];
+    let tables = TableBits { limb: 6, direct: 8 };
+    let model = Model { layers: list(&shape, Range::new(-128, 127), nodes, tables), parameters: vec![] };
+    let (pk, vk) = keys(&model);
+    let input = model.random_input(3);
+    let system = pk.shape().inference(Modes::PUBLIC);
+    let leaves = system.plan.leaves.as_ref().expect("there are look-ups");
+    let positions = leaves.positions(0, &shape);
+    assert_eq!((leaves.sites[0].parts.len(), leaves.sites[0].pieces.len()), (2, 2));
+    let honest = pk.prove(&input, ProveOptions::default()).expect("a valid input");
+    assert!(vk.verify(&honest.bytes, b"").is_ok());
+    for &block in leaves.sites[0].parts.iter().flat_map(|part| &part.blocks) {
+        let block = leaves.blocks[block];
+        let own = block.start..block.start + (1 << block.variables);
+        let entry = positions.iter().rposition(|leaf| own.contains(leaf)).expect("a block has an entry");
+        let mut cheat = Leaf { entry, leaf: positions[entry] };
+        let proof = pk.prove_with(&input, ProveOptions::default(), None, &mut cheat, &mut |_| {});
+        let proof = proof.expect("the cheating prover finishes");
+        assert_eq!(vk.verify(&proof.bytes, b"").map(|_| ()), Err(Rejection::FalseClaim), "{block:?}");
+    }
 }
 
 #[test]
