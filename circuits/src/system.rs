@@ -185,9 +185,12 @@ impl KeyShape {
     }
 }
 
-/// The power of two that minimises row length plus columns of a proof and its weights (ties: the smaller).
+/// The power of two that minimises row length plus columns of a proof and its weights (ties: the smaller): the terms of the
+/// verifier's one sum.
 ///
-/// The key proof's own columns do not count: it is made once, and everybody pays for the inference.
+/// As the response to the opening is halved, longer rows would make shorter proofs, but slower verification and proving
+/// (docs, "What proving costs", section "Row length"). The key proof's own columns do not count: it is made once, and
+/// everybody pays for the inference.
 fn row_length(inference: &[(Circuit, Plan); 4], halo2_rows: usize) -> usize {
     let mut n = MIN_ROWS.max(halo2_rows);
     let mut best = (usize::MAX, n);

@@ -2,12 +2,12 @@
 
 use crate::error::Error;
 use crate::values::Values;
-use provenn_circuits::LayerList;
 use provenn_circuits::artifact::ModelId;
 use provenn_circuits::system::KeyShape;
+use provenn_circuits::{LayerList, Modes};
 use provenn_models::ModelError;
 use provenn_models::executor::{Executor, quantize_input};
-use provenn_prover::{Phase, ProveOptions};
+use provenn_prover::{Phase, Prepared, ProveOptions};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -86,8 +86,16 @@ impl ProvingKey {
     }
 
     /// Builds what the first proof would build: tables of generators and halo2's keys. Optional.
-    pub fn prepare(&self) {
-        self.key.prepare();
+    pub fn warm_up(&self) {
+        self.key.warm_up();
+    }
+
+    /// One-time material for one later proof with these modes: all of the proof's randomness and the commitments to it.
+    ///
+    /// # Errors
+    /// [`Error::Prover`] if the operating system gives no randomness.
+    pub fn prepare(&self, modes: Modes) -> Result<Prepared, Error> {
+        Ok(self.key.prepare(modes)?)
     }
 
     /// Proves one inference on real numbers, row-major, rounded to the input's scale and saturated to its range.
@@ -109,9 +117,28 @@ impl ProvingKey {
         observe: &mut dyn FnMut(Phase),
     ) -> Result<Proof, Error> {
         let input = quantize_input(self.layers(), input)?;
-        let proof = self.key.prove_observed(&input, options, observe)?;
+        Ok(self.real(self.key.prove_observed(&input, options, observe)?))
+    }
+
+    /// [`ProvingKey::prove_observed`] with material from [`ProvingKey::prepare`], which is used up.
+    ///
+    /// # Errors
+    /// As [`ProvingKey::prove`]; [`Error::Prover`] for material that was made for another key, for other modes, or before a
+    /// fork.
+    pub fn prove_prepared(
+        &self,
+        input: &[f32],
+        options: ProveOptions<'_>,
+        prepared: Prepared,
+        observe: &mut dyn FnMut(Phase),
+    ) -> Result<Proof, Error> {
+        let input = quantize_input(self.layers(), input)?;
+        Ok(self.real(self.key.prove_prepared(&input, options, prepared, observe)?))
+    }
+
+    fn real(&self, proof: provenn_prover::Proof) -> Proof {
         let output = Values::output(self.layers(), proof.output);
-        Ok(Proof { bytes: proof.bytes, output, opening: proof.opening })
+        Proof { bytes: proof.bytes, output, opening: proof.opening }
     }
 
     /// Runs the integer model on samples, without proofs: what the proofs would say.

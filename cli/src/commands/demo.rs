@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Demo, progress: &Progress) -> Result<Report, Failure> {
         .line("time", duration(committed));
 
     steps.step("proving");
-    key.prepare();
+    key.warm_up();
     let started = Instant::now();
     let proof = key.prove(digit, ProveOptions::default())?;
     let proved = started.elapsed();

@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Prove, progress: &Progress) -> Result<Report, Failure> 
     steps.step("loading the key");
     let key = proving_key(&args.key)?;
     let input = sample(args, key.input_len())?;
-    key.prepare();
+    key.warm_up();
     let visibility = |part| match args.hide.contains(&part) {
         true => Visibility::Committed,
         false => Visibility::Public,
