@@ -3,13 +3,15 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use halo2_proofs::arithmetic::{Field, best_multiexp};
+use provenn_algebra::backend::{Backend, backend};
 use provenn_algebra::commit::Committer;
 use provenn_algebra::encoding::{compress, decompress};
 use provenn_algebra::fixed::FixedBases;
 use provenn_algebra::generators::generators;
 use provenn_algebra::msm::msm;
 use provenn_algebra::small::{
-    Coefficients, fold_columns, fold_rows, from_i64, inner_product, inner_product_field,
+    Coefficients, fold_columns_on, fold_rows_on, from_i64, inner_product_field, inner_product_on,
+    row_products_on,
 };
 use provenn_algebra::{Fp, Fq};
 use rand_chacha::ChaCha20Rng;
@@ -59,24 +61,55 @@ fn field(c: &mut Criterion) {
     group.finish();
 }
 
+/// The portable kernels, and this process's, where they are others.
+fn backends() -> Vec<Backend> {
+    let mut backends = vec![Backend::Portable, backend()];
+    backends.dedup();
+    backends
+}
+
 fn small(c: &mut Criterion) {
     const SIDE: usize = 1024;
     let coefficients = Coefficients::new(&scalars(SIDE));
-    for bits in [8, 40] {
+    for bits in [8, 14, 20, 40] {
         let values = integers(SIDE * SIDE, bits);
         let mut group = c.benchmark_group(format!("small {bits} bit"));
         group.sample_size(20);
-        group.throughput(Throughput::Elements(SIDE as u64));
-        group.bench_function("inner_product", |b| {
-            b.iter(|| inner_product(&coefficients, black_box(&values[..SIDE])));
-        });
-        group.throughput(Throughput::Elements((SIDE * SIDE) as u64));
-        group.bench_function("fold_rows", |b| b.iter(|| fold_rows(&coefficients, black_box(&values), SIDE)));
-        group.bench_function("fold_columns", |b| {
-            b.iter(|| fold_columns(&coefficients, black_box(&values), SIDE));
-        });
+        for backend in backends() {
+            let name = |function: &str| BenchmarkId::new(function, backend.name());
+            group.throughput(Throughput::Elements(SIDE as u64));
+            group.bench_function(name("inner_product"), |b| {
+                b.iter(|| inner_product_on(backend, &coefficients, black_box(&values[..SIDE])));
+            });
+            group.throughput(Throughput::Elements((SIDE * SIDE) as u64));
+            group.bench_function(name("fold_rows"), |b| {
+                b.iter(|| fold_rows_on(backend, &coefficients, black_box(&values[..]), SIDE));
+            });
+            group.bench_function(name("fold_columns"), |b| {
+                b.iter(|| fold_columns_on(backend, &coefficients, black_box(&values), SIDE));
+            });
+        }
         group.finish();
     }
+    let values = integers(SIDE * SIDE, 14);
+    let packed: Vec<i16> = values.iter().map(|&v| v as i16).collect();
+    let mut group = c.benchmark_group("small 14 bit");
+    group.sample_size(20);
+    group.throughput(Throughput::Elements((SIDE * SIDE) as u64));
+    for backend in backends() {
+        group.bench_function(BenchmarkId::new("fold_rows of i16", backend.name()), |b| {
+            b.iter(|| fold_rows_on(backend, &coefficients, black_box(&packed[..]), SIDE));
+        });
+        group.bench_function(BenchmarkId::new("row_products", backend.name()), |b| {
+            let mut products = Vec::with_capacity(SIDE);
+            b.iter(|| {
+                products.clear();
+                row_products_on(backend, &values[..SIDE], black_box(&values), &mut products);
+                black_box(&products);
+            });
+        });
+    }
+    group.finish();
 }
 
 fn commitments(c: &mut Criterion) {

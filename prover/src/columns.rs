@@ -165,3 +165,53 @@ impl Columns<'_> {
         self.sets.iter().flat_map(|set| &set.blinds)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_columns_sum_as_they_were() {
+        const N: usize = 8;
+        // Narrow and wide columns in turn, with the ends of 16 bits and one beyond them.
+        let column =
+            |ends: [i64; 2]| (0..N as i64).map(move |row| if row < 2 { ends[row as usize] } else { row - 4 });
+        let (least, most) = (i16::MIN.into(), i16::MAX.into());
+        let ends = [
+            [least, most],
+            [most, least],
+            [least - 1, 0],
+            [0, most + 1],
+            [1, 2],
+            [i64::MIN, i64::MAX],
+            [3, 4],
+        ];
+        let entries: Vec<i64> = ends.into_iter().flat_map(column).collect();
+        let set = |first: usize, columns: Range<usize>| {
+            let blinds = vec![Fp::ONE; columns.len()];
+            let entries = entries[columns.start * N..columns.end * N].to_vec();
+            ColumnSet { first, n: N, entries, blinds }.pack()
+        };
+        let whole = set(0, 0..ends.len());
+        let narrow = |run: &Run| matches!(run.entries, Entries::Narrow(_));
+        let runs: Vec<_> = whole.runs.iter().map(|run| (run.columns.clone(), narrow(run))).collect();
+        assert_eq!(runs, [(0..2, true), (2..4, false), (4..5, true), (5..6, false), (6..7, true)]);
+        let (empty, start, rest) = (PackedSet::empty(N), set(0, 0..3), set(3, 3..ends.len()));
+        for first in 0..ends.len() {
+            for last in first..ends.len() {
+                let coefficients: Vec<Fp> = (first..=last)
+                    .map(|c| if c == 4 { Fp::ONE } else { Fp::from(c as u64 + 5).square() })
+                    .collect();
+                let expected: Vec<Fp> = (0..N)
+                    .map(|row| {
+                        let entry = |c: usize| from_i64(entries[(first + c) * N + row]);
+                        coefficients.iter().enumerate().map(|(c, coefficient)| entry(c) * coefficient).sum()
+                    })
+                    .collect();
+                for sets in [vec![&whole], vec![&start, &empty, &rest]] {
+                    assert_eq!(Columns { sets }.sum(first, &coefficients, N), expected);
+                }
+            }
+        }
+    }
+}
