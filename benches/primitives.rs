@@ -5,10 +5,10 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use halo2_proofs::arithmetic::{Field, best_multiexp};
 use provenn_algebra::backend::{Backend, backend};
 use provenn_algebra::commit::Committer;
-use provenn_algebra::encoding::{compress, decompress};
+use provenn_algebra::encoding::{compress, decompress_on};
 use provenn_algebra::fixed::FixedBases;
 use provenn_algebra::generators::generators;
-use provenn_algebra::msm::msm;
+use provenn_algebra::msm::msm_on;
 use provenn_algebra::small::{
     Coefficients, fold_columns_on, fold_rows_on, from_i64, inner_product_field, inner_product_on,
     row_products_on,
@@ -114,37 +114,42 @@ fn small(c: &mut Criterion) {
 
 fn commitments(c: &mut Criterion) {
     const VALUES: usize = 1 << 14;
+    const FIELD_COLUMNS: usize = 4;
     for n in [256, 1024] {
         let mut group = c.benchmark_group(format!("commit to columns of {n}"));
         group.sample_size(10);
-        let committer = Committer::new(n);
-        committer.prepare();
-        for bits in [8, 12] {
-            let values = integers(VALUES, bits);
-            let columns: Vec<&[i64]> = values.chunks(n).collect();
-            let blinds = scalars(columns.len());
-            group.throughput(Throughput::Elements(VALUES as u64));
-            group.bench_function(BenchmarkId::new("commit_small", bits), |b| {
-                b.iter(|| committer.commit_small(black_box(&columns), &blinds));
+        for backend in backends() {
+            let name = |what: &str| format!("{what}, {}", backend.name());
+            let committer = Committer::on(backend, n);
+            committer.prepare();
+            for bits in [8, 12] {
+                let values = integers(VALUES, bits);
+                let columns: Vec<&[i64]> = values.chunks(n).collect();
+                let blinds = scalars(columns.len());
+                group.throughput(Throughput::Elements(VALUES as u64));
+                group.bench_function(BenchmarkId::new(name("commit_small"), bits), |b| {
+                    b.iter(|| committer.commit_small(black_box(&columns), &blinds));
+                });
+                // A new committer each time, so that the table of multiples is never built.
+                group.bench_function(BenchmarkId::new(name("commit_small, no table"), bits), |b| {
+                    b.iter_batched(
+                        || Committer::on(backend, n),
+                        |committer| committer.commit_small(black_box(&columns), &blinds),
+                        criterion::BatchSize::LargeInput,
+                    );
+                });
+            }
+            let full = scalars(FIELD_COLUMNS * n);
+            let columns: Vec<&[Fp]> = full.chunks(n).collect();
+            group.throughput(Throughput::Elements(n as u64));
+            group.bench_function(name("commit_field"), |b| {
+                b.iter(|| committer.commit_field(black_box(columns[0]), &full[0]));
             });
-            // A new committer each time, so that the table of multiples is never built.
-            group.bench_function(BenchmarkId::new("commit_small, no table", bits), |b| {
-                b.iter_batched(
-                    || Committer::new(n),
-                    |committer| committer.commit_small(black_box(&columns), &blinds),
-                    criterion::BatchSize::LargeInput,
-                );
+            group.throughput(Throughput::Elements((FIELD_COLUMNS * n) as u64));
+            group.bench_function(name("sums, 4 vectors"), |b| {
+                b.iter(|| committer.sums(black_box(&columns)));
             });
         }
-        let small: Vec<Fp> = integers(n, 8).into_iter().map(from_i64).collect();
-        let full = scalars(n);
-        group.throughput(Throughput::Elements(n as u64));
-        group.bench_function("commit_field, 8 bit", |b| {
-            b.iter(|| committer.commit_field(black_box(&small), &full[0]));
-        });
-        group.bench_function("commit_field", |b| {
-            b.iter(|| committer.commit_field(black_box(&full), &full[0]));
-        });
         group.finish();
     }
 }
@@ -154,10 +159,12 @@ fn multi_scalar(c: &mut Criterion) {
     let scalars = scalars(4096);
     let mut group = c.benchmark_group("msm");
     group.sample_size(10);
-    for n in [64, 256, 648, 1112, 4096] {
-        group.bench_function(BenchmarkId::new("provenn", n), |b| {
-            b.iter(|| msm(black_box(&scalars[..n]), &points[..n]));
-        });
+    for n in [64, 256, 556, 1112, 4096] {
+        for backend in backends() {
+            group.bench_function(BenchmarkId::new(backend.name(), n), |b| {
+                b.iter(|| msm_on(backend, black_box(&scalars[..n]), &points[..n]));
+            });
+        }
         group.bench_function(BenchmarkId::new("halo2", n), |b| {
             b.iter(|| best_multiexp(black_box(&scalars[..n]), &points[..n]));
         });
@@ -168,12 +175,17 @@ fn multi_scalar(c: &mut Criterion) {
 fn fixed_bases(c: &mut Criterion) {
     let points = generators(66).g;
     let scalars = scalars(8 * 33);
-    let mut group = c.benchmark_group("fixed bases");
-    group.bench_function("prepare 66", |b| b.iter(|| FixedBases::new(black_box(&points))));
-    let bases = FixedBases::new(&points);
     let vectors: Vec<(usize, &[Fp])> = scalars.chunks(33).map(|v| (0, v)).collect();
-    group.bench_function("one sum of 33", |b| b.iter(|| bases.sums(black_box(&vectors[..1]))));
-    group.bench_function("eight sums of 33", |b| b.iter(|| bases.sums(black_box(&vectors))));
+    let mut group = c.benchmark_group("fixed bases");
+    for backend in backends() {
+        let name = |what: &str| format!("{what}, {}", backend.name());
+        group.bench_function(name("prepare 66"), |b| {
+            b.iter(|| FixedBases::on(backend, black_box(&points)));
+        });
+        let bases = FixedBases::on(backend, &points);
+        group.bench_function(name("one sum of 33"), |b| b.iter(|| bases.sums(black_box(&vectors[..1]))));
+        group.bench_function(name("eight sums of 33"), |b| b.iter(|| bases.sums(black_box(&vectors))));
+    }
     group.finish();
 }
 
@@ -181,7 +193,11 @@ fn points(c: &mut Criterion) {
     let bytes = compress(&generators(256).g);
     let mut group = c.benchmark_group("points");
     group.throughput(Throughput::Elements(256));
-    group.bench_function("decompress", |b| b.iter(|| decompress(black_box(&bytes))));
+    for backend in backends() {
+        group.bench_function(BenchmarkId::new("decompress", backend.name()), |b| {
+            b.iter(|| decompress_on(backend, black_box(&bytes)));
+        });
+    }
     group.finish();
 }
 

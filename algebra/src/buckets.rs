@@ -6,7 +6,9 @@
 //! with shared inversions. The weighted sum is not a running sum, which is sequential, but one sum per
 //! bit of the weight, by repeated halving: the same number of additions, all in large batches.
 
-use crate::affine::{Point, sum_runs};
+use crate::Fq;
+use crate::affine::{Point, PointLanes, sum_runs};
+use crate::lanes::Word;
 use std::cmp::Ordering;
 
 /// Widest window: digits are `i16`, and buckets should stay in the second-level cache.
@@ -25,6 +27,14 @@ pub(crate) struct Histogram {
 impl Histogram {
     pub(crate) fn new() -> Self {
         Histogram { counts: [0; 129], above_power: false, longest: 0 }
+    }
+
+    /// That of so many full half-length scalars.
+    pub(crate) fn full_halves(count: usize) -> Self {
+        let mut histogram = Histogram::new();
+        histogram.add(u128::MAX >> 2);
+        histogram.counts[histogram.longest as usize] = count;
+        histogram
     }
 
     pub(crate) fn add(&mut self, magnitude: u128) {
@@ -114,18 +124,18 @@ pub(crate) fn recode(magnitude: u128, negative: bool, widths: &[u32], mut digit:
 }
 
 /// One weighted sum: `sum_i digits[i] * bases[i]`, digits of this width.
-pub(crate) struct Job<'a> {
+pub(crate) struct Job<'a, W> {
     pub(crate) digits: &'a [i16],
-    pub(crate) bases: &'a [Point],
+    pub(crate) bases: &'a [Point<W>],
     pub(crate) width: u32,
 }
 
 /// The weighted sum of every job, as one point per bit of the width: job `j` is
 /// `sum_b 2^b * out[j][b]`. Returned one job after another.
-pub(crate) fn bucket_sums(jobs: &[Job<'_>]) -> Vec<Point> {
+pub(crate) fn bucket_sums<L: PointLanes>(jobs: &[Job<'_, L::Word>]) -> Vec<Point<L::Word>> {
     // Bucket w of a job holds weight w, for w in 0..=2^(width-1).
     let mut lengths = Vec::with_capacity(jobs.iter().map(|job| (1 << (job.width - 1)) + 1).sum());
-    let mut points = vec![Point::IDENTITY; jobs.iter().map(|job| job.digits.len()).sum()];
+    let mut points = vec![Point::default(); jobs.iter().map(|job| job.digits.len()).sum()];
     let mut cursors: Vec<u32> = Vec::new();
     let mut start = 0;
     for job in jobs {
@@ -151,13 +161,13 @@ pub(crate) fn bucket_sums(jobs: &[Job<'_>]) -> Vec<Point> {
         }
     }
     points.truncate(start as usize);
-    let buckets = sum_runs(points, lengths);
+    let buckets = sum_runs::<L>(points, lengths);
     let widths: Vec<u32> = jobs.iter().map(|job| job.width).collect();
-    weigh_buckets(buckets, &widths)
+    weigh_buckets::<L>(buckets, &widths)
 }
 
 /// The sums of the buckets of odd weight, of those with the second bit set, and so on, per job.
-fn weigh_buckets(buckets: Vec<Point>, widths: &[u32]) -> Vec<Point> {
+fn weigh_buckets<L: PointLanes>(buckets: Vec<Point<L::Word>>, widths: &[u32]) -> Vec<Point<L::Word>> {
     // Runs of summands, one run per job and bit; put in order of jobs at the end.
     let mut bit_points = Vec::new();
     let mut bit_lengths = Vec::new();
@@ -207,12 +217,12 @@ fn weigh_buckets(buckets: Vec<Point>, widths: &[u32]) -> Vec<Point> {
                 *size = 0;
             }
         }
-        level = sum_runs(next_points, next_lengths);
+        level = sum_runs::<L>(next_points, next_lengths);
         has_top = 0;
         bit += 1;
     }
-    let sums = sum_runs(bit_points, bit_lengths);
-    let mut out = vec![Point::IDENTITY; widths.iter().map(|&w| w as usize).sum()];
+    let sums = sum_runs::<L>(bit_points, bit_lengths);
+    let mut out = vec![Point::default(); widths.iter().map(|&w| w as usize).sum()];
     for (slot, sum) in bit_slots.into_iter().zip(sums) {
         out[slot] = sum;
     }
@@ -220,7 +230,7 @@ fn weigh_buckets(buckets: Vec<Point>, widths: &[u32]) -> Vec<Point> {
 }
 
 /// Appends a run without its identity points.
-fn push_run(run: &[Point], points: &mut Vec<Point>, lengths: &mut Vec<u32>) {
+fn push_run<W: Word<Element = Fq>>(run: &[Point<W>], points: &mut Vec<Point<W>>, lengths: &mut Vec<u32>) {
     let before = points.len();
     points.extend(run.iter().filter(|p| !p.is_identity()));
     lengths.push((points.len() - before) as u32);

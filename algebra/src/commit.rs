@@ -1,24 +1,27 @@
 //! Column commitments `C = <w, G> + rho*H`.
 //!
 //! Small integers are committed by additions alone. Without a table they go through buckets, as in
-//! [`msm`], with as many bits as they have; with a table of small multiples of every generator (Brickell,
+//! [`msm`](crate::msm::msm), with as many bits as they have; with a table of small multiples of every generator (Brickell,
 //! Gordon, McCurley, Wilson, "Fast exponentiation with precomputation", EUROCRYPT 1992) each non-zero
-//! base-256 digit costs one addition and nothing is left to do with buckets. All additions
+//! base-256 digit costs one addition and nothing is left to do with buckets. Field elements go through the buckets of
+//! [`msm`](crate::msm::msm), or of [`FixedBases`](crate::fixed::FixedBases) once that pays. All additions
 //! of many columns share their inversions.
 //!
 //! The time depends on the values: zero digits cost nothing. Provenn lists the latency of the prover
 //! as leakage; who must not leak it has to pad the time of a whole proof.
 
-use crate::affine::{Point, sum_runs};
+use crate::affine::{Point, PointLanes, stored, sum_runs};
+use crate::backend::{Backend, backend};
 use crate::buckets::{Histogram, Job, bucket_sums, recode};
-use crate::fixed::FixedBases;
+use crate::fixed::{self, FixedSums, Multiples};
 use crate::generators::{Generators, blinding_generator, generators};
-use crate::msm::msm;
+use crate::lanes::{Word, dispatch};
+use crate::msm::{sums, weighted};
 use crate::parallel::{map, pieces_for, ranges, threads_for};
-use crate::{EqAffine, Fp};
+use crate::{Eq, EqAffine, Fp, Fq};
 use ff::{Field, PrimeField};
-use group::{Curve, Group};
-use std::ops::Range;
+use group::{CurveAffine, Group};
+use pasta_curves::arithmetic::CurveExt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -38,53 +41,52 @@ const BLIND_DIGITS: usize = 32;
 /// Digits whose points are summed together: they stay in the second-level cache.
 const GROUP: usize = 1 << 13;
 
+/// Up to here, less one, the sums of columns are put together in projective coordinates: their inversions have too few to share
+/// them.
+const FEW_COLUMNS: usize = 6;
+
 /// Columns whose last steps share inversions.
 const FINISH: usize = 128;
 
-/// Nanoseconds of one batched addition, to decide about threads.
-const ADDITION: usize = 100;
-
-/// Nanoseconds that fixed bases save per term of a sum of full scalars, and nanoseconds to compute one.
-const TERM_SAVED: usize = 1500;
-const FIX: usize = 20_000;
-
 /// Commits to columns of at most `n` entries.
-#[derive(Debug)]
 pub struct Committer {
     generators: Generators,
-    bases: Vec<Point>,
-    /// H, U, and the generators.
-    all: Vec<EqAffine>,
-    /// The same with multiples, for sums of full scalars.
-    fixed: OnceLock<FixedBases>,
-    /// Nanoseconds that fixed bases would have saved so far.
-    unfixed: AtomicUsize,
-    /// Multiples `1..=MULTIPLES` of every generator.
-    table: OnceLock<Vec<Point>>,
-    /// Additions that the table would have saved so far.
-    missed: AtomicUsize,
+    tables: Box<dyn Commit>,
+}
+
+impl std::fmt::Debug for Committer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Committer {{ n: {} }}", self.n())
+    }
+}
+
+/// [`Committer`] in any storage form; lengths are checked.
+trait Commit: Send + Sync {
+    fn prepare(&self);
+    fn small(&self, columns: &[&[i64]], blinding: &[EqAffine]) -> Vec<EqAffine>;
+    fn sums(&self, vectors: &[&[Fp]]) -> Vec<Eq>;
 }
 
 impl Committer {
     /// A committer for columns of up to `n` entries.
     pub fn new(n: usize) -> Self {
+        Committer::on(backend(), n)
+    }
+
+    /// [`Committer::new`] with the kernels that are named.
+    ///
+    /// # Panics
+    /// If the processor does not have them.
+    pub fn on(backend: Backend, n: usize) -> Self {
         let generators = generators(n);
-        let bases = generators.g.iter().map(Point::new).collect();
         let all = [&[generators.h, generators.u], &generators.g[..]].concat();
-        Committer {
-            generators,
-            bases,
-            all,
-            fixed: OnceLock::new(),
-            unfixed: AtomicUsize::new(0),
-            table: OnceLock::new(),
-            missed: AtomicUsize::new(0),
-        }
+        let tables: Box<dyn Commit> = dispatch!(backend, Fq, L => Box::new(Tables::<L>::new(&all)));
+        Committer { generators, tables }
     }
 
     /// The longest column.
     pub fn n(&self) -> usize {
-        self.bases.len()
+        self.generators.g.len()
     }
 
     /// The generators it commits under.
@@ -94,63 +96,10 @@ impl Committer {
 
     /// Builds the tables now, which pays for a committer that is kept over many short columns.
     ///
-    /// Takes some 40 microseconds and 10 KiB per generator. Without this call the tables are built as
-    /// soon as they would have saved their own cost. Columns of 1024 entries and more have no use for them.
+    /// Takes some 40 microseconds (20 with vector kernels) and 10 KiB per generator. Without this call the tables are built
+    /// as soon as they would have saved their own cost. Columns of 1024 entries and more have no use for them.
     pub fn prepare(&self) {
-        if self.n() < TABLE_LIMIT {
-            self.table();
-            self.fixed();
-        }
-        blinding_table();
-    }
-
-    fn fixed(&self) -> &FixedBases {
-        self.fixed.get_or_init(|| FixedBases::new(&self.all))
-    }
-
-    /// `vector[0] H + vector[1] U + <vector[2..], G>` for each of some vectors, in variable time.
-    ///
-    /// The generators' multiples are computed by [`Committer::prepare`], or once they would have saved their own cost;
-    /// from 1024 generators on, buckets do as well without (measured).
-    ///
-    /// # Panics
-    /// If a vector has more than `n + 2` entries.
-    pub fn sums(&self, vectors: &[&[Fp]]) -> Vec<EqAffine> {
-        let longest = vectors.iter().map(|vector| vector.len()).max().unwrap_or(0);
-        assert!(
-            longest <= self.all.len(),
-            "a vector of {longest} entries, but only {} generators",
-            self.all.len()
-        );
-        if self.n() < TABLE_LIMIT {
-            let terms: usize =
-                vectors.iter().flat_map(|vector| *vector).filter(|s| !s.is_zero_vartime()).count();
-            let saved = terms * TERM_SAVED;
-            if self.fixed.get().is_some()
-                || self.unfixed.fetch_add(saved, Ordering::Relaxed).saturating_add(saved)
-                    >= FIX * self.all.len()
-            {
-                let vectors: Vec<(usize, &[Fp])> = vectors.iter().map(|vector| (0, *vector)).collect();
-                return self.fixed().sums(&vectors);
-            }
-        }
-        vectors.iter().map(|vector| msm(vector, &self.all[..vector.len()]).to_affine()).collect()
-    }
-
-    fn table(&self) -> &[Point] {
-        self.table.get_or_init(|| multiples(&self.bases))
-    }
-
-    /// Whether to use the table for work that costs so many additions with and without it.
-    fn worth_table(&self, with: usize, without: usize) -> bool {
-        let saved = without.saturating_sub(with + with / 4);
-        if saved == 0 || self.n() >= TABLE_LIMIT {
-            return false;
-        }
-        // Building once the savings missed reach the cost is never worse than twice the best
-        // decision in hindsight.
-        self.table.get().is_some()
-            || self.missed.fetch_add(saved, Ordering::Relaxed).saturating_add(saved) >= MULTIPLES * self.n()
+        self.tables.prepare();
     }
 
     /// Commits to columns of small integers; missing entries count as zero.
@@ -172,43 +121,109 @@ impl Committer {
         assert_eq!(columns.len(), blinding.len(), "one blind per column");
         let longest = columns.iter().map(|c| c.len()).max().unwrap_or(0);
         assert!(longest <= self.n(), "a column of {longest} entries, but only {} generators", self.n());
+        self.tables.small(columns, blinding)
+    }
 
-        let entries: usize = columns.iter().map(|c| c.len()).sum();
-        let pieces = ranges(columns.len(), FINISH);
-        let histogram = map(&pieces, threads_for(2 * entries), |piece| {
-            let mut histogram = Histogram::new();
-            let values = columns[piece.clone()].iter().copied().flatten();
-            values.for_each(|v| histogram.add(v.unsigned_abs().into()));
-            histogram
-        })
-        .into_iter()
-        .fold(Histogram::new(), Histogram::merge);
-        let (mut widths, without) = histogram.choose_widths(columns.len());
-        let planes = vec![DIGIT; histogram.bits().div_ceil(DIGIT) as usize];
-        let with = histogram.digits(&planes);
-        let use_table = self.worth_table(with, without);
-        if use_table {
-            widths = planes;
+    /// Commits to one column of field elements.
+    ///
+    /// # Panics
+    /// If the column has more than `n` entries.
+    pub fn commit_field(&self, values: &[Fp], blind: &Fp) -> EqAffine {
+        let longest = values.len();
+        assert!(longest <= self.n(), "a column of {longest} entries, but only {} generators", self.n());
+        self.sums(&[&[&[*blind, Fp::ZERO], values].concat()])[0]
+    }
+
+    /// `vector[0] H + vector[1] U + <vector[2..], G>` for each of some vectors, in variable time; they share inversions and
+    /// threads.
+    ///
+    /// A committer that is kept computes doublings of its generators, 2 KiB for each, in [`Committer::prepare`] or as soon as
+    /// they would have saved their own cost: sums of 256 terms then take two thirds of the time.
+    ///
+    /// # Panics
+    /// If a vector has more than `n + 2` entries.
+    pub fn sums(&self, vectors: &[&[Fp]]) -> Vec<EqAffine> {
+        let longest = vectors.iter().map(|vector| vector.len()).max().unwrap_or(0);
+        let most = self.n() + 2;
+        assert!(longest <= most, "a vector of {longest} entries, but only {most} generators");
+        let mut affine = vec![EqAffine::identity(); vectors.len()];
+        Eq::batch_normalize_vartime(&self.tables.sums(vectors), &mut affine);
+        affine
+    }
+}
+
+/// The points `rho*H` of some blinds: secret, as they reveal what the values contribute to a commitment.
+pub fn blinding_points(blinds: &[Fp]) -> Vec<EqAffine> {
+    blinding_points_on(backend(), blinds)
+}
+
+fn blinding_points_on(backend: Backend, blinds: &[Fp]) -> Vec<EqAffine> {
+    dispatch!(backend, Fq, L => {
+        let threads = threads_for(blinds.len() * BLIND_DIGITS * <L as PointLanes>::ADDITION);
+        let pieces = ranges(blinds.len(), FINISH.min(blinds.len().div_ceil(pieces_for(threads))));
+        map(&pieces, threads, |piece| blinding_sums::<L>(&blinds[piece.clone()])).concat()
+    })
+}
+
+fn blinding_sums<L: PointLanes>(blinds: &[Fp]) -> Vec<EqAffine> {
+    let mut terms = Vec::with_capacity(blinds.len() * BLIND_DIGITS);
+    let mut lengths = Vec::with_capacity(blinds.len());
+    for blind in blinds {
+        let before = terms.len();
+        terms.extend(blinding_terms::<L>(blind));
+        lengths.push((terms.len() - before) as u32);
+    }
+    sum_runs::<L>(terms, lengths).into_iter().map(Point::to_affine).collect()
+}
+
+/// Generators with what is precomputed from them.
+struct Tables<L: PointLanes> {
+    /// H, U, and the generators of entries.
+    bases: Vec<Point<L::Word>>,
+    /// Multiples `1..=MULTIPLES` of every generator.
+    table: OnceLock<Vec<Point<L::Word>>>,
+    /// Additions that the table would have saved so far.
+    missed: AtomicUsize,
+    /// For sums of field elements.
+    doublings: OnceLock<Multiples<L>>,
+    /// Additions that the doublings would have saved so far.
+    missed_doublings: AtomicUsize,
+}
+
+impl<L: PointLanes> Tables<L> {
+    fn new(bases: &[EqAffine]) -> Self {
+        Tables {
+            bases: stored::<L>(bases),
+            table: OnceLock::new(),
+            missed: AtomicUsize::new(0),
+            doublings: OnceLock::new(),
+            missed_doublings: AtomicUsize::new(0),
         }
+    }
 
-        let cost = if use_table { with } else { without } + columns.len();
-        let threads = threads_for(cost * ADDITION);
-        let columns_at_once =
-            (GROUP / longest.max(1)).clamp(1, columns.len().div_ceil(pieces_for(threads)).max(1));
-        let groups = ranges(columns.len(), columns_at_once);
-        // One point per bit of every column, low bits first.
-        let bits = map(&groups, threads, |group| {
-            let columns = &columns[group.clone()];
-            if use_table { self.look_up(columns, &widths) } else { self.fill_buckets(columns, &widths) }
-        })
-        .concat();
-        let per_column = widths.iter().map(|&w| w as usize).sum();
-        let pieces = ranges(columns.len(), FINISH.min(columns.len().div_ceil(pieces_for(threads))));
-        map(&pieces, threads, |piece| finish(&bits, per_column, piece.clone(), blinding)).concat()
+    fn generators(&self) -> &[Point<L::Word>] {
+        &self.bases[2..]
+    }
+
+    fn n(&self) -> usize {
+        self.generators().len()
+    }
+
+    fn table(&self) -> &[Point<L::Word>] {
+        self.table.get_or_init(|| multiples::<L>(self.generators()))
+    }
+
+    /// Whether to use the table for work that costs so many additions with and without it.
+    fn worth_table(&self, with: usize, without: usize) -> bool {
+        let saved = without.saturating_sub(with + with / 4);
+        if saved == 0 || self.n() >= TABLE_LIMIT {
+            return false;
+        }
+        self.table.get().is_some() || missed(&self.missed, saved, MULTIPLES * self.n())
     }
 
     /// Sums per bit by buckets.
-    fn fill_buckets(&self, columns: &[&[i64]], widths: &[u32]) -> Vec<Point> {
+    fn fill_buckets(&self, columns: &[&[i64]], widths: &[u32]) -> Vec<Point<L::Word>> {
         let mut digits = vec![0i16; columns.iter().map(|c| c.len() * widths.len()).sum()];
         let mut rest = digits.as_mut_slice();
         let mut jobs = Vec::with_capacity(columns.len() * widths.len());
@@ -222,117 +237,171 @@ impl Committer {
             let planes = &*planes;
             jobs.extend(widths.iter().enumerate().map(|(window, &width)| Job {
                 digits: &planes[window * column.len()..(window + 1) * column.len()],
-                bases: &self.bases,
+                bases: self.generators(),
                 width,
             }));
         }
-        bucket_sums(&jobs)
+        bucket_sums::<L>(&jobs)
     }
 
     /// Sums per digit by the table; the points of the bits between are the identity.
-    fn look_up(&self, columns: &[&[i64]], widths: &[u32]) -> Vec<Point> {
-        let table = self.table();
-        let planes = widths.len();
-        let mut lengths = vec![0u32; columns.len() * planes];
-        for (column, lengths) in columns.iter().zip(lengths.chunks_exact_mut(planes.max(1))) {
-            for &v in *column {
-                recode(v.unsigned_abs().into(), v < 0, widths, |plane, digit| {
-                    lengths[plane] += u32::from(digit != 0);
+    fn look_up(&self, columns: &[&[i64]], planes: usize) -> Vec<Point<L::Word>> {
+        // Generator by generator, so that a generator's multiples are fetched into the cache once for all columns.
+        let longest = columns.iter().map(|c| c.len()).max().unwrap_or(0);
+        let runs = columns.len() * planes;
+        let widths = vec![DIGIT; planes];
+        let mut digits = vec![0i16; longest * runs];
+        let mut lengths = vec![0u32; runs];
+        for (c, column) in columns.iter().enumerate() {
+            for (j, v) in column.iter().enumerate() {
+                recode(v.unsigned_abs().into(), *v < 0, &widths, |plane, digit| {
+                    digits[j * runs + c * planes + plane] = digit;
+                    lengths[c * planes + plane] += u32::from(digit != 0);
                 });
             }
         }
-        let mut cursors: Vec<usize> = lengths
-            .iter()
-            .scan(0, |next, &length| {
-                let cursor = *next;
-                *next += length as usize;
-                Some(cursor)
-            })
-            .collect();
-        let mut points = vec![Point::IDENTITY; lengths.iter().map(|&l| l as usize).sum()];
-        // Generator by generator, so that a generator's multiples are fetched into the cache once
-        // for all columns.
-        for (j, multiples) in table.chunks_exact(MULTIPLES).enumerate() {
-            for (column, cursors) in columns.iter().zip(cursors.chunks_exact_mut(planes.max(1))) {
-                let v = column.get(j).copied().unwrap_or(0);
-                recode(v.unsigned_abs().into(), v < 0, widths, |plane, digit| {
-                    if let Some(point) = pick(multiples, digit) {
-                        points[cursors[plane]] = point;
-                        cursors[plane] += 1;
-                    }
-                });
+        let mut points = vec![Point::default(); lengths.iter().map(|&l| l as usize).sum()];
+        let mut next = 0;
+        let mut cursors = Vec::with_capacity(runs);
+        for &length in &lengths {
+            cursors.push(next);
+            next += length as usize;
+        }
+        for (digits, multiples) in digits.chunks_exact(runs.max(1)).zip(self.table().chunks_exact(MULTIPLES))
+        {
+            for (digit, cursor) in digits.iter().zip(&mut cursors) {
+                if let Some(point) = pick(multiples, *digit) {
+                    points[*cursor] = point;
+                    *cursor += 1;
+                }
             }
         }
-        let sums = sum_runs(points, lengths);
-        let mut bits = vec![Point::IDENTITY; sums.len() * DIGIT as usize];
+        let sums = sum_runs::<L>(points, lengths);
+        let mut bits = vec![Point::default(); sums.len() * DIGIT as usize];
         for (bits, sum) in bits.chunks_exact_mut(DIGIT as usize).zip(sums) {
             bits[0] = sum;
         }
         bits
     }
 
-    /// Commits to one column of field elements.
-    ///
-    /// # Panics
-    /// If the column has more than `n` entries.
-    pub fn commit_field(&self, values: &[Fp], blind: &Fp) -> EqAffine {
-        assert!(
-            values.len() <= self.n(),
-            "a column of {} entries, but only {} generators",
-            values.len(),
-            self.n()
-        );
-        self.sums(&[&[&[*blind, Fp::ZERO], values].concat()])[0]
+    fn doublings(&self) -> &Multiples<L> {
+        self.doublings.get_or_init(|| Multiples::new(&self.bases))
+    }
+
+    /// Whether to use the doublings for so many columns and terms.
+    fn worth_doublings(&self, columns: usize, terms: usize) -> bool {
+        let without = Histogram::full_halves(2 * terms).choose_widths(columns).1;
+        let saved = without.saturating_sub(fixed::cost(columns, terms));
+        saved > 0
+            && (self.doublings.get().is_some()
+                || missed(&self.missed_doublings, saved, fixed::PREPARE * self.bases.len()))
     }
 }
 
-/// The points `rho*H` of some blinds: secret, as they reveal what the values contribute to a commitment.
-pub fn blinding_points(blinds: &[Fp]) -> Vec<EqAffine> {
-    let threads = threads_for(blinds.len() * BLIND_DIGITS * ADDITION);
-    let pieces = ranges(blinds.len(), FINISH.min(blinds.len().div_ceil(pieces_for(threads))));
-    map(&pieces, threads, |piece| {
-        let mut points = Vec::with_capacity(piece.len() * BLIND_DIGITS);
-        let mut lengths = Vec::with_capacity(piece.len());
-        for blind in &blinds[piece.clone()] {
-            let before = points.len();
-            points.extend(blinding_terms(blind));
-            lengths.push((points.len() - before) as u32);
+impl<L: PointLanes> Commit for Tables<L> {
+    fn prepare(&self) {
+        if self.n() < TABLE_LIMIT {
+            self.table();
+            self.doublings();
         }
-        sum_runs(points, lengths).into_iter().map(Point::to_affine).collect::<Vec<_>>()
-    })
-    .concat()
+        blinding_table::<L>();
+    }
+
+    fn small(&self, columns: &[&[i64]], blinding: &[EqAffine]) -> Vec<EqAffine> {
+        let longest = columns.iter().map(|c| c.len()).max().unwrap_or(0);
+        let entries: usize = columns.iter().map(|c| c.len()).sum();
+        let pieces = ranges(columns.len(), FINISH);
+        let histogram = map(&pieces, threads_for(2 * entries), |piece| {
+            let mut histogram = Histogram::new();
+            let values = columns[piece.clone()].iter().copied().flatten();
+            values.for_each(|v| histogram.add(v.unsigned_abs().into()));
+            histogram
+        })
+        .into_iter()
+        .fold(Histogram::new(), Histogram::merge);
+        let (widths, without) = histogram.choose_widths(columns.len());
+        let planes = histogram.bits().div_ceil(DIGIT) as usize;
+        let with = histogram.digits(&vec![DIGIT; planes]);
+        let use_table = self.worth_table(with, without);
+
+        let cost = if use_table { with } else { without } + columns.len();
+        let threads = threads_for(cost * L::ADDITION);
+        let columns_at_once =
+            (GROUP / longest.max(1)).clamp(1, columns.len().div_ceil(pieces_for(threads)).max(1));
+        let groups = ranges(columns.len(), columns_at_once);
+        // One point per bit of every column, low bits first.
+        let bits = map(&groups, threads, |group| {
+            let columns = &columns[group.clone()];
+            if use_table { self.look_up(columns, planes) } else { self.fill_buckets(columns, &widths) }
+        })
+        .concat();
+        let per_column =
+            if use_table { planes * DIGIT as usize } else { widths.iter().map(|&w| w as usize).sum() };
+        let pieces = ranges(columns.len(), FINISH.min(columns.len().div_ceil(pieces_for(threads))));
+        map(&pieces, threads, |piece| {
+            let bits = &bits[piece.start * per_column..piece.end * per_column];
+            finish::<L>(bits, &blinding[piece.clone()])
+        })
+        .concat()
+    }
+
+    fn sums(&self, vectors: &[&[Fp]]) -> Vec<Eq> {
+        let terms = vectors.iter().map(|vector| vector.len()).sum();
+        if self.worth_doublings(vectors.len(), terms) {
+            let vectors: Vec<(usize, &[Fp])> = vectors.iter().map(|vector| (0, *vector)).collect();
+            self.doublings().sums(&vectors)
+        } else {
+            sums::<L>(&self.bases, vectors)
+        }
+    }
 }
 
-/// Puts the bits of some columns together and adds the blinding points.
-fn finish(bits: &[Point], per_column: usize, columns: Range<usize>, blinding: &[EqAffine]) -> Vec<EqAffine> {
-    let mut totals = vec![Point::IDENTITY; columns.len()];
+/// Notes additions that a table would have saved. Returns whether they reach its cost: building it then is never worse than
+/// twice the best decision in hindsight.
+fn missed(so_far: &AtomicUsize, saved: usize, cost: usize) -> bool {
+    so_far.fetch_add(saved, Ordering::Relaxed).saturating_add(saved) >= cost
+}
+
+/// Puts the bits of columns together, low bits first, and adds the blinding points.
+fn finish<L: PointLanes>(bits: &[Point<L::Word>], blinding: &[EqAffine]) -> Vec<EqAffine> {
+    let columns = blinding.len();
+    let per_column = bits.len() / columns.max(1);
+    let mut affine = vec![EqAffine::identity(); columns];
+    if columns < FEW_COLUMNS {
+        let total = |c: usize| weighted(&bits[c * per_column..][..per_column]) + blinding[c];
+        let totals: Vec<Eq> = (0..columns).map(total).collect();
+        Eq::batch_normalize_vartime(&totals, &mut affine);
+        return affine;
+    }
+    let mut totals = vec![Point::default(); columns];
+    let blinding = stored::<L>(blinding);
     for bit in (0..per_column).rev() {
-        let mut points = Vec::with_capacity(3 * columns.len());
-        let mut lengths = Vec::with_capacity(columns.len());
-        for (column, &total) in columns.clone().zip(&totals) {
+        let mut points = Vec::with_capacity(4 * columns);
+        let mut lengths = Vec::with_capacity(columns);
+        for (column, &total) in totals.iter().enumerate() {
             let next = bits[column * per_column + bit];
+            let last = if bit == 0 { blinding[column] } else { Point::default() };
             let before = points.len();
-            points.extend([total, total, next].iter().filter(|p| !p.is_identity()));
+            points.extend([total, total, next, last].iter().filter(|p| !p.is_identity()));
             lengths.push((points.len() - before) as u32);
         }
-        totals = sum_runs(points, lengths);
+        totals = sum_runs::<L>(points, lengths);
     }
-    let points = totals.iter().zip(&blinding[columns.clone()]);
-    let points = points.flat_map(|(total, blinding)| [*total, Point::new(blinding)]).collect();
-    let lengths = vec![2; columns.len()];
-    sum_runs(points, lengths).into_iter().map(Point::to_affine).collect()
+    let totals = if per_column == 0 { blinding } else { totals };
+    totals.into_iter().map(Point::to_affine).collect()
 }
 
 /// The multiple of a signed digit, if it is not zero.
-fn pick(multiples: &[Point], digit: i16) -> Option<Point> {
+#[inline]
+fn pick<W: Word<Element = Fq>>(multiples: &[Point<W>], digit: i16) -> Option<Point<W>> {
     let index = usize::from(digit.unsigned_abs()).checked_sub(1)?;
     Some(multiples[index].negated_if(digit < 0))
 }
 
 /// Points whose sum is `blind * H`.
-fn blinding_terms(blind: &Fp) -> impl Iterator<Item = Point> {
+fn blinding_terms<L: PointLanes>(blind: &Fp) -> impl Iterator<Item = Point<L::Word>> {
     let mut carry = 0;
-    blind.to_repr().into_iter().zip(blinding_table().chunks_exact(MULTIPLES)).filter_map(
+    blind.to_repr().into_iter().zip(blinding_table::<L>().chunks_exact(MULTIPLES)).filter_map(
         move |(byte, multiples)| {
             // The highest byte is at most 0x40, so no carry is left.
             let mut digit = i16::from(byte) + carry;
@@ -344,27 +413,23 @@ fn blinding_terms(blind: &Fp) -> impl Iterator<Item = Point> {
 }
 
 /// Multiples `1..=MULTIPLES` of `256^i * H`, for every digit `i` of a field element.
-fn blinding_table() -> &'static [Point] {
-    static TABLE: OnceLock<Vec<Point>> = OnceLock::new();
-
-    TABLE.get_or_init(|| {
-        let mut bases = vec![Point::new(&blinding_generator())];
-        for _ in 1..BLIND_DIGITS {
-            let mut power = bases[bases.len() - 1].to_curve();
-            for _ in 0..DIGIT {
-                power = power.double();
-            }
-            bases.push(Point::new(&power.to_affine()));
+fn blinding_table<L: PointLanes>() -> &'static [Point<L::Word>] {
+    L::blinding_table().get_or_init(|| {
+        let mut powers = vec![blinding_generator().to_curve()];
+        for digit in 1..BLIND_DIGITS {
+            powers.push((0..DIGIT).fold(powers[digit - 1], |power, _| power.double()));
         }
-        multiples(&bases)
+        let mut bases = vec![EqAffine::identity(); BLIND_DIGITS];
+        Eq::batch_normalize_vartime(&powers, &mut bases);
+        multiples::<L>(&stored::<L>(&bases))
     })
 }
 
 /// Multiples `1..=MULTIPLES` of every base.
-fn multiples(bases: &[Point]) -> Vec<Point> {
-    let threads = threads_for(bases.len() * MULTIPLES * ADDITION);
+fn multiples<L: PointLanes>(bases: &[Point<L::Word>]) -> Vec<Point<L::Word>> {
+    let threads = threads_for(bases.len() * MULTIPLES * L::ADDITION);
     map(&ranges(bases.len(), 32), threads, |range| {
-        let mut table = vec![Point::IDENTITY; range.len() * MULTIPLES];
+        let mut table = vec![Point::default(); range.len() * MULTIPLES];
         for (multiples, base) in table.chunks_exact_mut(MULTIPLES).zip(&bases[range.clone()]) {
             multiples[0] = *base;
         }
@@ -374,7 +439,7 @@ fn multiples(bases: &[Point]) -> Vec<Point> {
             for multiples in table.chunks_exact(MULTIPLES) {
                 pairs.extend(multiples[..known].iter().flat_map(|&m| [m, multiples[known - 1]]));
             }
-            let sums = sum_runs(pairs, vec![2; known * range.len()]);
+            let sums = sum_runs::<L>(pairs, vec![2; known * range.len()]);
             for (multiples, sums) in table.chunks_exact_mut(MULTIPLES).zip(sums.chunks_exact(known)) {
                 multiples[known..2 * known].copy_from_slice(sums);
             }
@@ -388,10 +453,11 @@ fn multiples(bases: &[Point]) -> Vec<Point> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::best;
+    use crate::lanes::Portable;
     use crate::parallel::on_one_and_two_threads;
     use crate::small::from_i64;
-    use group::CurveAffine as _;
-    use pasta_curves::Eq;
+    use group::Curve;
     use proptest::prelude::*;
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -401,24 +467,35 @@ mod tests {
         (terms.sum::<Eq>() + committer.generators.h * blind).to_affine()
     }
 
-    /// Commits with and without the table, and by the general way.
+    /// Commits with and without the table, and by the general way, with both sets of kernels.
     fn check(n: usize, columns: &[&[i64]], blinds: &[Fp]) {
-        let plain = Committer::new(n);
-        let prepared = Committer::new(n);
+        let results = [Backend::Portable, best()].map(|backend| check_on(backend, n, columns, blinds));
+        assert_eq!(results[0], results[1]);
+    }
+
+    fn check_on(backend: Backend, n: usize, columns: &[&[i64]], blinds: &[Fp]) -> Vec<EqAffine> {
+        let plain = Committer::on(backend, n);
+        let prepared = Committer::on(backend, n);
         prepared.prepare();
         let commitments = plain.commit_small(columns, blinds);
         assert_eq!(prepared.commit_small(columns, blinds), commitments);
-        for ((column, blind), commitment) in columns.iter().zip(blinds).zip(commitments) {
-            let values: Vec<Fp> = column.iter().map(|&v| from_i64(v)).collect();
-            assert_eq!(plain.commit_field(&values, blind), commitment);
+        let fields: Vec<Vec<Fp>> =
+            columns.iter().map(|column| column.iter().map(|&v| from_i64(v)).collect()).collect();
+        let opened: Vec<Vec<Fp>> =
+            fields.iter().zip(blinds).map(|(v, blind)| [&[*blind, Fp::ZERO], &v[..]].concat()).collect();
+        assert_eq!(plain.sums(&opened.iter().map(Vec::as_slice).collect::<Vec<_>>()), commitments);
+        for ((column, blind), commitment) in columns.iter().zip(blinds).zip(&commitments) {
             if column.len() < 40 {
-                assert_eq!(naive(&plain, column, blind), commitment);
+                assert_eq!(naive(&plain, column, blind), *commitment);
             }
         }
-        let widths = vec![DIGIT; 9];
-        let looked_up = prepared.look_up(columns, &widths);
-        let finished = finish(&looked_up, 72, 0..columns.len(), &blinding_points(blinds));
-        assert_eq!(finished, plain.commit_small(columns, blinds), "the table, whatever it costs");
+        let looked_up = dispatch!(backend, Fq, L => {
+            let bases = [&[plain.generators.h, plain.generators.u], &plain.generators.g[..]].concat();
+            let tables = Tables::<L>::new(&bases);
+            finish::<L>(&tables.look_up(columns, 9), &blinding_points_on(backend, blinds))
+        });
+        assert_eq!(looked_up, commitments, "the table, whatever it costs");
+        commitments
     }
 
     fn random_blinds(n: usize) -> Vec<Fp> {
@@ -470,45 +547,44 @@ mod tests {
 
     #[test]
     fn the_table_is_built_when_it_pays() {
-        let committer = Committer::new(16);
+        let new = || Tables::<Portable<Fq>>::new(&generators(18).g);
+        let (kept, once) = (new(), new());
         let column = [100i64; 16];
+        let blinding = blinding_points(&[Fp::ONE]);
         let mut first = None;
         for _ in 0..200 {
-            let commitment = committer.commit_small(&[&column], &[Fp::ONE]);
+            let commitment = kept.small(&[&column], &blinding);
             assert_eq!(*first.get_or_insert(commitment.clone()), commitment);
         }
-        assert!(committer.table.get().is_some());
-        let once = Committer::new(16);
-        once.commit_small(&[&column], &[Fp::ONE]);
+        assert!(kept.table.get().is_some() && kept.doublings.get().is_none());
+        once.small(&[&column], &blinding);
         assert!(once.table.get().is_none());
     }
 
     #[test]
-    fn sums_agree_with_the_definition_with_and_without_fixed_bases() {
-        for n in [0, 1, 30, TABLE_LIMIT] {
-            let plain = Committer::new(n);
-            let prepared = Committer::new(n);
-            prepared.prepare();
+    fn sums_agree_with_the_definition_with_and_without_doublings() {
+        for n in [0, 1, 30, 100] {
             let Generators { g, h, u } = generators(n);
             let scalars = random_blinds(n + 2);
             let sparse: Vec<Fp> =
                 scalars.iter().enumerate().map(|(i, s)| if i % 3 == 1 { *s } else { Fp::ZERO }).collect();
             let vectors = [&scalars[..], &sparse, &scalars[..1], &[Fp::ZERO; 2], &[]];
-            let sums = plain.sums(&vectors);
-            assert_eq!(prepared.sums(&vectors), sums, "n = {n}");
-            for (vector, sum) in vectors.iter().zip(sums) {
-                let expected: Eq = vector.iter().zip([h, u].iter().chain(&g)).map(|(s, p)| *p * s).sum();
-                assert_eq!(sum, expected.to_affine(), "n = {n}");
+            let expected = vectors
+                .map(|vector| vector.iter().zip([h, u].iter().chain(&g)).map(|(s, p)| *p * s).sum::<Eq>());
+            for backend in [Backend::Portable, best()] {
+                dispatch!(backend, Fq, L => {
+                    let kept = Tables::<L>::new(&[&[h, u], &g[..]].concat());
+                    assert_eq!(kept.sums(&vectors), expected, "n = {n}");
+                    for _ in 0..20 {
+                        kept.sums(&vectors);
+                    }
+                    assert!(kept.doublings.get().is_some(), "n = {n}");
+                    assert_eq!(kept.sums(&vectors), expected, "n = {n}");
+                    kept.prepare();
+                    assert_eq!(kept.sums(&vectors), expected, "n = {n}");
+                });
             }
         }
-        let committer = Committer::new(16);
-        let vector = random_blinds(18);
-        let first = committer.sums(&[&vector]);
-        assert!(committer.fixed.get().is_none());
-        for _ in 0..20 {
-            assert_eq!(committer.sums(&[&vector]), first);
-        }
-        assert!(committer.fixed.get().is_some());
     }
 
     #[test]
@@ -534,10 +610,13 @@ mod tests {
         for blind in
             random_blinds(20).into_iter().chain([Fp::ZERO, Fp::ONE, -Fp::ONE, from_i64(128), from_i64(129)])
         {
-            let sum: Eq = blinding_terms(&blind).map(Point::to_curve).sum();
-            assert_eq!(sum, h * blind);
+            for backend in [Backend::Portable, best()] {
+                let sum: Eq =
+                    dispatch!(backend, Fq, L => blinding_terms::<L>(&blind).map(Point::to_curve).sum());
+                assert_eq!(sum, h * blind);
+            }
         }
-        assert_eq!(blinding_terms(&Fp::ZERO).count(), 0);
+        assert_eq!(blinding_terms::<Portable<Fq>>(&Fp::ZERO).count(), 0);
     }
 
     #[test]

@@ -5,14 +5,16 @@
 //! windows have the same weights, so that one set of buckets serves all of them and no doublings are left. The
 //! endomorphism of the curve halves the multiples to compute. Against a table of all digits' multiples (128 times as
 //! large) this costs the weighing of the buckets, about a fifth of a sum of 32 terms; it takes 2 KiB and some 20
-//! microseconds per base, which the first few sums pay back.
+//! microseconds (13 with vector kernels) per base, which the first few sums pay back.
 
-use crate::affine::Point;
+use crate::affine::{Point, PointLanes, stored, sum_runs, with_images};
+use crate::backend::{Backend, backend};
 use crate::buckets::{Job, bucket_sums, recode};
-use crate::msm::split;
+use crate::lanes::dispatch;
+use crate::msm::{split, weighted};
 use crate::parallel::{map, pieces_for, ranges, threads_for};
 use crate::{Eq, EqAffine, Fp, Fq};
-use ff::{Field, WithSmallOrderMulGroup};
+use ff::Field;
 use group::{CurveAffine, Group};
 use pasta_curves::arithmetic::CurveExt;
 
@@ -25,20 +27,21 @@ const DIGITS: usize = 16;
 /// Multiples kept of every base: for each digit of either half of a scalar.
 const MULTIPLES: usize = 2 * DIGITS;
 
-/// Nanoseconds to compute the multiples of a base, to decide about threads.
-const PREPARE: usize = 20_000;
+/// Additions that the multiples of a base, a sum without its terms, and one term cost, to decide about threads.
+pub(crate) const PREPARE: usize = (DIGITS - 1) * WIDTH as usize;
+const SUM: usize = 1 << WIDTH;
+const TERM: usize = MULTIPLES;
 
-/// Nanoseconds of a sum, not counting its terms, and of one term.
-const SUM: usize = 40_000;
-const TERM: usize = 3000;
+/// Bases whose doublings share inversions.
+const TOGETHER_PREPARED: usize = 256;
 
 /// Sums whose additions share inversions; more would not stay in the second-level cache.
 const TOGETHER: usize = 8;
 
 /// Bases with what is precomputed from them.
 pub struct FixedBases {
-    /// Per base `2^(8 i) P` for all digits, then their images under the endomorphism.
-    multiples: Vec<Point>,
+    len: usize,
+    multiples: Box<dyn FixedSums>,
 }
 
 impl std::fmt::Debug for FixedBases {
@@ -50,20 +53,28 @@ impl std::fmt::Debug for FixedBases {
 impl FixedBases {
     /// Precomputes the multiples of these bases.
     pub fn new(bases: &[EqAffine]) -> Self {
-        let threads = threads_for(bases.len() * PREPARE);
-        let pieces = ranges(bases.len(), bases.len().div_ceil(threads).min(64));
-        let multiples = map(&pieces, threads, |piece| multiples(&bases[piece.clone()])).concat();
-        FixedBases { multiples }
+        FixedBases::on(backend(), bases)
+    }
+
+    /// [`FixedBases::new`] with the kernels that are named.
+    ///
+    /// # Panics
+    /// If the processor does not have them.
+    pub fn on(backend: Backend, bases: &[EqAffine]) -> Self {
+        let multiples: Box<dyn FixedSums> = dispatch!(backend, Fq, L => {
+            Box::new(Multiples::<L>::new(&stored::<L>(bases)))
+        });
+        FixedBases { len: bases.len(), multiples }
     }
 
     /// Number of bases.
     pub fn len(&self) -> usize {
-        self.multiples.len() / MULTIPLES
+        self.len
     }
 
     /// Whether there is no base.
     pub fn is_empty(&self) -> bool {
-        self.multiples.is_empty()
+        self.len == 0
     }
 
     /// `sum_i scalars[i] * bases[first + i]`, in variable time.
@@ -81,8 +92,58 @@ impl FixedBases {
     pub fn sums(&self, vectors: &[(usize, &[Fp])]) -> Vec<EqAffine> {
         let longest = vectors.iter().map(|(first, scalars)| first + scalars.len()).max().unwrap_or(0);
         assert!(longest <= self.len(), "scalars up to {longest}, but only {} bases", self.len());
+        let mut affine = vec![EqAffine::identity(); vectors.len()];
+        Eq::batch_normalize_vartime(&self.multiples.sums(vectors), &mut affine);
+        affine
+    }
+}
+
+/// Additions that sums cost.
+pub(crate) fn cost(vectors: usize, terms: usize) -> usize {
+    vectors * SUM + terms * TERM
+}
+
+/// The multiples of [`FixedBases`], in any storage form.
+pub(crate) trait FixedSums: Send + Sync {
+    fn sums(&self, vectors: &[(usize, &[Fp])]) -> Vec<Eq>;
+}
+
+/// Per base `2^(8 i) P` for all digits, each followed by its image under the endomorphism.
+pub(crate) struct Multiples<L: PointLanes>(Vec<Point<L::Word>>);
+
+impl<L: PointLanes> Multiples<L> {
+    pub(crate) fn new(bases: &[Point<L::Word>]) -> Self {
+        let threads = threads_for(bases.len() * PREPARE * L::ADDITION);
+        let pieces = ranges(bases.len(), bases.len().div_ceil(threads).min(TOGETHER_PREPARED));
+        Multiples(map(&pieces, threads, |piece| multiples::<L>(&bases[piece.clone()])).concat())
+    }
+
+    /// The sums of tasks, one set of buckets each.
+    fn bucket_sums(&self, tasks: &[Task<'_>]) -> Vec<Eq> {
+        let mut digits = vec![0i16; tasks.iter().map(|task| task.scalars.len() * MULTIPLES).sum()];
+        let scalars = tasks.iter().flat_map(|task| task.scalars);
+        for (row, scalar) in digits.chunks_exact_mut(MULTIPLES).zip(scalars) {
+            for (image, half) in split(scalar).into_iter().enumerate() {
+                recode(half.magnitude, half.negative, &[WIDTH; DIGITS], |i, digit| {
+                    row[2 * i + image] = digit
+                });
+            }
+        }
+        let mut rest = digits.as_slice();
+        let mut jobs = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            let (digits, others) = rest.split_at(task.scalars.len() * MULTIPLES);
+            rest = others;
+            jobs.push(Job { digits, bases: &self.0[task.first * MULTIPLES..], width: WIDTH });
+        }
+        bucket_sums::<L>(&jobs).chunks_exact(WIDTH as usize).map(weighted).collect()
+    }
+}
+
+impl<L: PointLanes> FixedSums for Multiples<L> {
+    fn sums(&self, vectors: &[(usize, &[Fp])]) -> Vec<Eq> {
         let terms = vectors.iter().flat_map(|(_, v)| *v).filter(|s| !s.is_zero_vartime()).count();
-        let threads = threads_for(vectors.len() * SUM + terms * TERM);
+        let threads = threads_for(cost(vectors.len(), terms) * L::ADDITION);
         // Fewer vectors than threads are cut in pieces.
         let cuts = if vectors.is_empty() { 1 } else { threads.div_ceil(vectors.len()) };
         let mut tasks = Vec::with_capacity(cuts * vectors.len());
@@ -98,32 +159,7 @@ impl FixedBases {
         for (task, sum) in tasks.iter().zip(sums.into_iter().flatten()) {
             totals[task.vector] += sum;
         }
-        let mut affine = vec![EqAffine::identity(); vectors.len()];
-        Eq::batch_normalize_vartime(&totals, &mut affine);
-        affine
-    }
-
-    /// The sums of tasks, one set of buckets each.
-    fn bucket_sums(&self, tasks: &[Task<'_>]) -> Vec<Eq> {
-        let mut digits = vec![0i16; tasks.iter().map(|task| task.scalars.len() * MULTIPLES).sum()];
-        let scalars = tasks.iter().flat_map(|task| task.scalars);
-        for (row, scalar) in digits.chunks_exact_mut(MULTIPLES).zip(scalars) {
-            for (row, half) in row.chunks_exact_mut(DIGITS).zip(split(scalar)) {
-                recode(half.magnitude, half.negative, &[WIDTH; DIGITS], |i, digit| row[i] = digit);
-            }
-        }
-        let mut rest = digits.as_slice();
-        let mut jobs = Vec::with_capacity(tasks.len());
-        for task in tasks {
-            let (digits, others) = rest.split_at(task.scalars.len() * MULTIPLES);
-            rest = others;
-            jobs.push(Job { digits, bases: &self.multiples[task.first * MULTIPLES..], width: WIDTH });
-        }
-        let bits = bucket_sums(&jobs);
-        let sum = |bits: &[Point]| {
-            bits.iter().rev().fold(Eq::identity(), |sum, bit| sum.double() + bit.to_affine())
-        };
-        bits.chunks_exact(WIDTH as usize).map(sum).collect()
+        totals
     }
 }
 
@@ -135,28 +171,28 @@ struct Task<'a> {
     scalars: &'a [Fp],
 }
 
-/// The rows of [`FixedBases`] of some bases.
-fn multiples(bases: &[EqAffine]) -> Vec<Point> {
-    let mut powers = Vec::with_capacity(bases.len() * DIGITS);
-    for base in bases {
-        let mut power = base.to_curve();
-        powers.push(power);
-        for _ in 1..DIGITS {
+/// The rows of [`Multiples`] of some bases.
+fn multiples<L: PointLanes>(bases: &[Point<L::Word>]) -> Vec<Point<L::Word>> {
+    let mut rows = vec![Point::default(); bases.len() * DIGITS];
+    let mut powers = bases.to_vec();
+    for digit in 0..DIGITS {
+        for (row, power) in rows.chunks_exact_mut(DIGITS).zip(&powers) {
+            row[digit] = *power;
+        }
+        if digit + 1 < DIGITS {
             for _ in 0..WIDTH {
-                power = power.double();
+                let pairs = powers.iter().flat_map(|power| [*power; 2]).collect();
+                powers = sum_runs::<L>(pairs, vec![2; powers.len()]);
             }
-            powers.push(power);
         }
     }
-    let mut affine = vec![EqAffine::identity(); powers.len()];
-    Eq::batch_normalize_vartime(&powers, &mut affine);
-    let rows = affine.chunks_exact(DIGITS).map(|row| row.iter().map(Point::new));
-    rows.flat_map(|row| row.clone().chain(row.map(|p| Point { x: p.x * Fq::ZETA, y: p.y }))).collect()
+    with_images::<L>(&rows)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::best;
     use crate::generators::generators;
     use crate::msm::msm;
     use crate::parallel::on_one_and_two_threads;
@@ -169,11 +205,13 @@ mod tests {
     fn check(bases: &[EqAffine], vectors: &[&[Fp]]) {
         let vectors: Vec<(usize, &[Fp])> =
             vectors.iter().flat_map(|v| [(0, *v), (bases.len() - v.len(), *v)]).collect();
-        let [one, two] = on_one_and_two_threads(|| FixedBases::new(bases).sums(&vectors));
+        let sums = |backend| on_one_and_two_threads(|| FixedBases::on(backend, bases).sums(&vectors));
+        let ([one, two], [vector, _]) = (sums(Backend::Portable), sums(best()));
         let sum = |(first, v): &(usize, &[Fp])| msm(v, &bases[*first..first + v.len()]).to_affine();
         let expected: Vec<EqAffine> = vectors.iter().map(sum).collect();
         assert_eq!(one, expected);
         assert_eq!(one, two);
+        assert_eq!(one, vector);
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl<L: Lanes<Element = Fp>> LeavesOf<L> {
         let tasks =
             pieces.into_iter().map(|piece| (piece.start, split_off(&mut blocks, piece.len()))).collect();
         map_owned(tasks, threads, |(start, blocks): (usize, &mut [_])| {
-            L::run(
+            L::enter(
                 #[inline(always)]
                 || combine_rows::<L>(&constant, &coefficients, columns, start * LANES, blocks),
             );
@@ -192,7 +192,7 @@ impl<L: Lanes<Element = Fp>> LeavesOf<L> {
             .map(|piece| (piece.start, split_off(&mut p, piece.len()), split_off(&mut q, piece.len())))
             .collect();
         map_owned(tasks, threads, |(start, p, q): (usize, &mut [L], &mut [L])| {
-            L::run(
+            L::enter(
                 #[inline(always)]
                 || {
                     gather(&self.dictionary, &self.numerators, Leaves::ZERO, start * LANES, p);
@@ -394,7 +394,7 @@ impl<L: Lanes<Element = Fp>> Blocks<L> {
             .map(|piece| (piece.start, split_off(&mut p, piece.len()), split_off(&mut q, piece.len())))
             .collect();
         map_owned(tasks, threads, |(start, p, q): (usize, &mut [L], &mut [L])| {
-            L::run(
+            L::enter(
                 #[inline(always)]
                 || self.parents_of(start, half, p, q),
             );
@@ -421,7 +421,7 @@ impl<L: Lanes<Element = Fp>> Blocks<L> {
 /// The first `len` elements in these blocks; `missing` where there are fewer.
 fn elements<L: Lanes<Element = Fp>>(blocks: &[L], len: usize, missing: Fp) -> Vec<Fp> {
     let mut words = vec![[L::Word::default(); LANES]; blocks.len()];
-    L::run(
+    L::enter(
         #[inline(always)]
         || {
             for (block, words) in blocks.iter().zip(&mut words) {
@@ -547,11 +547,11 @@ struct Many<L> {
 impl<L: Lanes<Element = Fp>> Many<L> {
     fn new(Blocks { mut p, mut q }: Blocks<L>, point: &[Fp], lambda: &Fp) -> Self {
         let blocks = (1 << point.len()) / LANES;
-        let one = L::run(
+        let one = L::enter(
             #[inline(always)]
             || L::splat(&L::Word::new(&Fp::ONE)),
         );
-        let tail = L::run(
+        let tail = L::enter(
             #[inline(always)]
             || L::splat(&L::Word::new(lambda)),
         );
@@ -565,7 +565,7 @@ impl<L: Lanes<Element = Fp>> Many<L> {
         let mut rest = &mut p1[..];
         let tasks = pieces.into_iter().map(|piece| (split_off(&mut rest, piece.len()), &q1[piece])).collect();
         map_owned(tasks, threads, |(p, q): (&mut [L], &[L])| {
-            L::run(
+            L::enter(
                 #[inline(always)]
                 || {
                     for x in 0..p.len() {
@@ -596,7 +596,7 @@ impl<L: Lanes<Element = Fp>> Many<L> {
         let threads = threads_for(half * ROUND);
         let pieces = ranges(half, half.div_ceil(pieces_for(threads)));
         let sums = map_owned(pieces, threads, |range| {
-            L::run(
+            L::enter(
                 #[inline(always)]
                 || self.sums_of(range),
             )
@@ -650,7 +650,7 @@ impl<L: Lanes<Element = Fp>> Many<L> {
         let challenge = [L::Word::new(&(Fp::ONE - rho)), L::Word::new(rho)];
         let this = &*self;
         let sums = map_owned(tasks, threads, |(range, out)| {
-            L::run(
+            L::enter(
                 #[inline(always)]
                 || this.bind_range(&challenge, range, out),
             )
@@ -758,7 +758,7 @@ impl<L: Lanes> Sums<L> {
 /// The sums over all lanes of all tasks.
 fn total<L: Lanes<Element = Fp>>(sums: &[[L; 2]]) -> (Fp, Fp) {
     let mut words = [L::Word::default(); 2];
-    L::run(
+    L::enter(
         #[inline(always)]
         || {
             for i in 0..2 {
@@ -780,7 +780,7 @@ fn suffixes<L: Lanes<Element = Fp>>(block: &[Fp], point: &[Fp]) -> Vec<Vec<L>> {
     let (words, _) = words.as_chunks::<LANES>();
     let mut tables: Vec<Vec<L>> = Vec::with_capacity(point.len());
     let mut table = vec![L::zero(); 1];
-    L::run(
+    L::enter(
         #[inline(always)]
         || table[0] = L::load(words[0].each_ref()),
     );
@@ -799,7 +799,7 @@ fn suffixes<L: Lanes<Element = Fp>>(block: &[Fp], point: &[Fp]) -> Vec<Vec<L>> {
             })
             .collect();
         map_owned(tasks, threads, |(table, low, high): (&[L], &mut [L], &mut [L])| {
-            L::run(
+            L::enter(
                 #[inline(always)]
                 || {
                     let r = L::splat(&r);

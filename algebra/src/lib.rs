@@ -17,6 +17,7 @@ mod lanes;
 pub mod msm;
 pub mod multilinear;
 mod parallel;
+mod roots;
 pub mod small;
 pub mod transcript;
 

@@ -1,18 +1,17 @@
 //! Multi-scalar multiplication.
 
-use crate::affine::Point;
+use crate::affine::{Point, PointLanes, stored, with_images};
+use crate::backend::{Backend, backend};
 use crate::buckets::{Histogram, Job, bucket_sums, recode};
+use crate::lanes::{Word, dispatch};
 use crate::parallel::{map, pieces_for, threads_for};
 use crate::{Eq, EqAffine, Fp, Fq};
-use ff::{PrimeField, WithSmallOrderMulGroup};
+use ff::PrimeField;
 use group::Group;
 use pasta_curves::glv::GlvParams;
 
 /// Digits whose buckets are filled together: their points stay in the second-level cache.
 const GROUP: usize = 1 << 14;
-
-/// Nanoseconds of one batched addition, to decide about threads.
-const ADDITION: usize = 100;
 
 /// A signed integer below `2^127` in absolute value.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -31,54 +30,68 @@ pub(crate) struct Half {
 /// # Panics
 /// If the lengths differ.
 pub fn msm(scalars: &[Fp], points: &[EqAffine]) -> Eq {
+    msm_on(backend(), scalars, points)
+}
+
+/// [`msm`] with the kernels that are named.
+///
+/// # Panics
+/// If the lengths differ, or the processor does not have the kernels.
+pub fn msm_on(backend: Backend, scalars: &[Fp], points: &[EqAffine]) -> Eq {
     assert_eq!(scalars.len(), points.len(), "one scalar per point");
-    let mut bases = Vec::with_capacity(2 * points.len());
-    let mut halves = Vec::with_capacity(2 * points.len());
+    dispatch!(backend, Fq, L => sums::<L>(&stored::<L>(points), &[scalars])[0])
+}
+
+/// The sums of several vectors of scalars, each over the first of the points.
+pub(crate) fn sums<L: PointLanes>(points: &[Point<L::Word>], vectors: &[&[Fp]]) -> Vec<Eq> {
     let mut histogram = Histogram::new();
-    for (scalar, point) in scalars.iter().zip(points) {
-        let point = Point::new(point);
-        if point.is_identity() {
-            continue;
-        }
-        let [low, high] = split(scalar);
-        if low.magnitude != 0 {
-            bases.push(point);
-            halves.push(low);
-            histogram.add(low.magnitude);
-        }
-        if high.magnitude != 0 {
-            bases.push(Point { x: point.x * Fq::ZETA, y: point.y });
-            halves.push(high);
-            histogram.add(high.magnitude);
+    let mut halves = Vec::with_capacity(2 * vectors.iter().map(|v| v.len()).sum::<usize>());
+    for scalar in vectors.iter().copied().flatten() {
+        for half in split(scalar) {
+            histogram.add(half.magnitude);
+            halves.push(half);
         }
     }
-    if bases.is_empty() {
-        return Eq::identity();
+    let (widths, cost) = histogram.choose_widths(vectors.len());
+    if widths.is_empty() {
+        return vec![Eq::identity(); vectors.len()];
     }
-    let (widths, cost) = histogram.choose_widths(1);
-    let count = bases.len();
-    let mut digits = vec![0i16; widths.len() * count];
-    for (i, half) in halves.iter().enumerate() {
-        recode(half.magnitude, half.negative, &widths, |window, digit| digits[window * count + i] = digit);
+    let longest = vectors.iter().map(|v| v.len()).max().unwrap_or(0);
+    let bases = with_images::<L>(&points[..longest]);
+    // Vector after vector, the windows of each one after another.
+    let mut digits = vec![0i16; widths.len() * halves.len()];
+    let mut jobs = Vec::with_capacity(widths.len() * vectors.len());
+    let (mut halves, mut rest) = (halves.as_slice(), digits.as_mut_slice());
+    for vector in vectors {
+        let count = 2 * vector.len();
+        let planes = rest.split_off_mut(..widths.len() * count).expect("digits of all vectors");
+        let halves = halves.split_off(..count).expect("halves of all scalars");
+        for (i, half) in halves.iter().enumerate() {
+            recode(half.magnitude, half.negative, &widths, |window, digit| {
+                planes[window * count + i] = digit
+            });
+        }
+        let planes = &*planes;
+        jobs.extend(widths.iter().enumerate().map(|(window, &width)| Job {
+            digits: &planes[window * count..(window + 1) * count],
+            bases: &bases,
+            width,
+        }));
     }
-    let jobs: Vec<Job<'_>> = widths
-        .iter()
-        .zip(digits.chunks_exact(count))
-        .map(|(&width, digits)| Job { digits, bases: &bases, width })
-        .collect();
-    let threads = threads_for(cost * ADDITION);
-    let per_group = (GROUP / count).clamp(1, jobs.len().div_ceil(pieces_for(threads)));
-    let groups: Vec<&[Job<'_>]> = jobs.chunks(per_group).collect();
-    let sums = map(&groups, threads, |group| bucket_sums(group));
+    let threads = threads_for(cost * L::ADDITION);
+    let per_group = (GROUP / (2 * longest)).clamp(1, jobs.len().div_ceil(pieces_for(threads)));
+    let groups: Vec<&[Job<'_, L::Word>]> = jobs.chunks(per_group).collect();
+    let bits = map(&groups, threads, |group| bucket_sums::<L>(group)).concat();
     // One point per bit, low bits first.
-    let mut total = Eq::identity();
-    for bit in sums.iter().flatten().rev() {
-        total = total.double();
-        if !bit.is_identity() {
-            total += bit.to_affine();
-        }
-    }
-    total
+    bits.chunks_exact(widths.iter().sum::<u32>() as usize).map(weighted).collect()
+}
+
+/// `sum_b 2^b * bits[b]`.
+pub(crate) fn weighted<W: Word<Element = Fq>>(bits: &[Point<W>]) -> Eq {
+    bits.iter().rev().fold(Eq::identity(), |total, bit| {
+        let total = total.double();
+        if bit.is_identity() { total } else { total + bit.to_affine() }
+    })
 }
 
 /// Splits `k` into `k_0 + lambda * k_1`, both below `2^127` in absolute value, where `lambda` is the
@@ -120,8 +133,9 @@ fn round_product(g: &[u64; 5], k: &[u64; 4]) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::best;
     use crate::small::from_i64;
-    use ff::{Field, FromUniformBytes};
+    use ff::{Field, FromUniformBytes, WithSmallOrderMulGroup};
     use group::{Curve, CurveAffine};
     use pasta_curves::arithmetic::CurveExt;
     use proptest::prelude::*;
@@ -130,6 +144,14 @@ mod tests {
 
     fn naive(scalars: &[Fp], points: &[EqAffine]) -> Eq {
         scalars.iter().zip(points).map(|(s, p)| p * s).sum()
+    }
+
+    /// The sum, which both sets of kernels agree on.
+    fn msm(scalars: &[Fp], points: &[EqAffine]) -> Eq {
+        let [portable, vector] = [Backend::Portable, best()].map(|b| msm_on(b, scalars, points));
+        // Not only the same point: the same coordinates.
+        assert_eq!(portable.jacobian_coordinates(), vector.jacobian_coordinates());
+        portable
     }
 
     /// Multiples of one point, so that sums are easily equal or opposite.

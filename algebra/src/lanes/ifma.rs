@@ -23,6 +23,9 @@ const LIMB_COUNT: usize = 5;
 const BITS: u32 = 52;
 const MASK: u64 = (1 << BITS) - 1;
 
+/// The words of `B`.
+const BOUND: [u64; 4] = [0, 0, 0, (1 << 63) + (1 << 17)];
+
 /// Calls a function in a context that has the vector instructions enabled, so that what is inlined into it may use them.
 ///
 /// # Panics
@@ -61,6 +64,12 @@ pub(crate) struct Columns([__m512i; 2 * LIMB_COUNT]);
 fn set(value: u64) -> __m512i {
     // SAFETY: see the module.
     unsafe { _mm512_set1_epi64(value as i64) }
+}
+
+/// One element's limbs in every lane. No iterator and no closure: they might not be inlined.
+#[inline(always)]
+fn broadcast([l0, l1, l2, l3, l4]: [u64; LIMB_COUNT]) -> [__m512i; LIMB_COUNT] {
+    [set(l0), set(l1), set(l2), set(l3), set(l4)]
 }
 
 #[inline(always)]
@@ -151,10 +160,7 @@ impl<F: Field> Ifma<F> {
     /// `V / 2^260 < 0.94 p + 1`.
     #[inline(always)]
     fn montgomery(mut columns: [__m512i; 2 * LIMB_COUNT]) -> Self {
-        let [p0, p1, p2, _, p4] = F::LIMBS.map(
-            #[inline(always)]
-            |limb| set(limb),
-        );
+        let [p0, p1, p2, _, p4] = broadcast(F::LIMBS);
         let inverse = set(F::NEGATED_INVERSE);
         let zero = set(0);
         for i in 0..LIMB_COUNT {
@@ -185,8 +191,18 @@ impl<F: Field> Lanes for Ifma<F> {
     const SUMMANDS: usize = 128;
 
     #[inline(always)]
-    fn run<R>(kernel: impl FnOnce() -> R) -> R {
+    fn enter<R>(kernel: impl FnOnce() -> R) -> R {
         enabled(kernel)
+    }
+
+    /// A canonical integer `x` is the word of `x 2^-260`: one multiplication for all lanes.
+    #[inline(always)]
+    fn convert(elements: [&F; LANES]) -> Self {
+        let mut words = [Packed::default(); LANES];
+        for i in 0..LANES {
+            words[i] = Packed(canonical(elements[i]), PhantomData);
+        }
+        Self::load(words.each_ref()).mul(Self::new(broadcast(F::RADIX_SQUARED)))
     }
 
     #[inline(always)]
@@ -199,10 +215,7 @@ impl<F: Field> Lanes for Ifma<F> {
             (w2 >> 28 | w3 << 36) & MASK,
             w3 >> 16,
         ];
-        Self::new(limbs.map(
-            #[inline(always)]
-            |limb| set(limb),
-        ))
+        Self::new(broadcast(limbs))
     }
 
     #[inline(always)]
@@ -246,10 +259,7 @@ impl<F: Field> Lanes for Ifma<F> {
         let high = unsafe { _mm512_srli_epi64::<BITS>(words) };
         let zero = set(0);
         let offset = Self::new([and(words, set(MASK)), high, zero, zero, zero]);
-        let radix_squared = Self::new(F::RADIX_SQUARED.map(
-            #[inline(always)]
-            |limb| set(limb),
-        ));
+        let radix_squared = Self::new(broadcast(F::RADIX_SQUARED));
         let two_to_63 = Self::new([zero, set(1 << (63 - BITS)), zero, zero, zero]);
         offset.mul(radix_squared).sub(two_to_63.mul(radix_squared))
     }
@@ -351,6 +361,16 @@ impl<F: Field> Lanes for Ifma<F> {
     }
 
     #[inline(always)]
+    fn select(mask: u8, chosen: Self, other: Self) -> Self {
+        let mut limbs = other.0;
+        for i in 0..LIMB_COUNT {
+            // SAFETY: see the module.
+            limbs[i] = unsafe { _mm512_mask_mov_epi64(limbs[i], mask, chosen.0[i]) };
+        }
+        Self::new(limbs)
+    }
+
+    #[inline(always)]
     fn defaults(self) -> u8 {
         let [l0, l1, l2, l3, l4] = self.0;
         // SAFETY: see the module.
@@ -369,7 +389,7 @@ impl<F: Field> Lanes for Ifma<F> {
             #[inline(always)]
             |bits, k| {
                 // SAFETY: see the module.
-                bits | unsafe { _mm512_cmpeq_epi64_mask(difference, set(k * F::LIMBS[0] & MASK)) }
+                bits | unsafe { _mm512_cmpeq_epi64_mask(difference, set((k * F::LIMBS[0]) & MASK)) }
             },
         )
     }
@@ -441,7 +461,18 @@ fn transposed_words<F>(words: [&Packed<F>; LANES]) -> [__m512i; 4] {
     }
 }
 
+/// The canonical integer of an element, by 64-bit words.
+fn canonical<F: Field>(element: &F) -> [u64; 4] {
+    let repr = element.to_repr();
+    let mut words = [0u64; 4];
+    for (word, bytes) in words.iter_mut().zip(repr.as_chunks::<8>().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    words
+}
+
 /// `a - b` and whether it is negative.
+#[inline(always)]
 fn subtract(a: [u64; 4], b: [u64; 4]) -> ([u64; 4], bool) {
     let mut borrow = false;
     let difference = std::array::from_fn(|i| {
@@ -451,6 +482,17 @@ fn subtract(a: [u64; 4], b: [u64; 4]) -> ([u64; 4], bool) {
         d
     });
     (difference, borrow)
+}
+
+/// `a + b`, which is below `2^256`.
+fn sum(a: [u64; 4], b: [u64; 4]) -> [u64; 4] {
+    let mut carry = false;
+    std::array::from_fn(|i| {
+        let (s, first) = a[i].overflowing_add(b[i]);
+        let (s, second) = s.overflowing_add(u64::from(carry));
+        carry = first | second;
+        s
+    })
 }
 
 /// The words of `k p`, `k <= 3`.
@@ -470,6 +512,10 @@ impl<F: Field> Packed<F> {
         Packed(words, PhantomData)
     }
 
+    pub(super) fn words(&self) -> [u64; 4] {
+        self.0
+    }
+
     pub(super) fn multiple_of_modulus(k: u64) -> [u64; 4] {
         modulus_words::<F>(k)
     }
@@ -480,12 +526,7 @@ impl<F: Field> Word for Packed<F> {
 
     /// One Montgomery multiplication on one lane.
     fn new(element: &F) -> Self {
-        let repr = element.to_repr();
-        let mut words = [0u64; 4];
-        for (word, bytes) in words.iter_mut().zip(repr.as_chunks::<8>().0) {
-            *word = u64::from_le_bytes(*bytes);
-        }
-        Packed(scalar::product::<F>(scalar::limbs(words), F::RADIX_SQUARED), PhantomData)
+        Packed(scalar::product::<F>(scalar::limbs(canonical(element)), F::RADIX_SQUARED), PhantomData)
     }
 
     fn get(&self) -> F {
@@ -502,22 +543,54 @@ impl<F: Field> Word for Packed<F> {
         F::from_repr_vartime(repr).expect("reduced words are canonical")
     }
 
-    /// `2p - x`, or `3p - x` where that is negative: below `B` in both cases. Zero stays as it is.
-    #[inline]
-    fn negated(&self) -> Self {
+    /// `2p - x`, or `3p - x` where that is negative: below `B` in both cases. Zero stays as it is. Without a branch on the sign,
+    /// which is a coin toss for digits.
+    #[inline(always)]
+    fn negated_if(&self, negate: bool) -> Self {
         if self.is_default() {
             return *self;
         }
-        let (difference, negative) = subtract(const { modulus_words::<F>(2) }, self.0);
-        if !negative {
-            return Packed(difference, PhantomData);
+        let (mut words, negative) = subtract(const { modulus_words::<F>(2) }, self.0);
+        if negative {
+            words = subtract(const { modulus_words::<F>(3) }, self.0).0;
         }
-        Packed(subtract(const { modulus_words::<F>(3) }, self.0).0, PhantomData)
+        let mask = u64::from(negate).wrapping_neg();
+        for (word, unchanged) in words.iter_mut().zip(self.0) {
+            *word = *word & mask | unchanged & !mask;
+        }
+        Packed(words, PhantomData)
     }
 
     #[inline]
     fn is_default(&self) -> bool {
         self.0[0] | self.0[1] | self.0[2] | self.0[3] == 0
+    }
+
+    /// The difference of equal elements is a multiple of `p`, and less than `B < 3p`.
+    #[inline]
+    fn equals(&self, other: &Self) -> bool {
+        let (mut difference, negative) = subtract(self.0, other.0);
+        if negative {
+            difference = subtract(other.0, self.0).0;
+        }
+        difference == [0; 4]
+            || difference == const { modulus_words::<F>(1) }
+            || difference == const { modulus_words::<F>(2) }
+    }
+
+    fn representations(&self) -> Vec<Self> {
+        let multiples = const { [modulus_words::<F>(0), modulus_words::<F>(1), modulus_words::<F>(2)] };
+        let mut least = self.0;
+        while let (reduced, false) = subtract(least, multiples[1]) {
+            least = reduced;
+        }
+        let words = multiples.iter().map(|multiple| sum(least, *multiple));
+        words.filter(|words| subtract(*words, BOUND).1).map(|words| Packed(words, PhantomData)).collect()
+    }
+
+    #[inline]
+    fn key(&self) -> u64 {
+        self.0[0]
     }
 }
 

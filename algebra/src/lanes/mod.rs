@@ -48,7 +48,7 @@ pub(crate) trait Field:
 ///
 /// # Safety of implementations
 /// The methods of [`Ifma`](ifma::Ifma) must only be reached from code that has its target features enabled. So kernels are
-/// private to this crate, and every entry into one goes through [`dispatch!`](crate::lanes::dispatch).
+/// private to this crate, and every entry into one goes through [`dispatch!`](crate::lanes::dispatch) or [`Lanes::enter`].
 pub(crate) trait Lanes: Copy + Debug + Send + Sync + 'static {
     /// The field.
     type Element: Field;
@@ -60,9 +60,15 @@ pub(crate) trait Lanes: Copy + Debug + Send + Sync + 'static {
     /// Products that one [`Lanes::Sum`] can take.
     const SUMMANDS: usize;
 
-    /// Calls a kernel with the instructions of these lanes enabled. What the kernel calls must be inlined into it.
-    fn run<R>(kernel: impl FnOnce() -> R) -> R;
+    /// Calls a kernel in a context in which the operations of these lanes are inlined: the way in for code that is generic over
+    /// the lanes, inside of a task of a thread.
+    ///
+    /// # Panics
+    /// If the processor lacks the instructions.
+    fn enter<R>(kernel: impl FnOnce() -> R) -> R;
     fn splat(word: &Self::Word) -> Self;
+    /// The lanes of these elements, as by [`Word::new`] but quicker.
+    fn convert(elements: [&Self::Element; LANES]) -> Self;
     fn load(words: [&Self::Word; LANES]) -> Self;
     fn store(self, words: &mut [Self::Word; LANES]);
     /// Integers as field elements.
@@ -78,6 +84,8 @@ pub(crate) trait Lanes: Copy + Debug + Send + Sync + 'static {
     fn accumulate(sum: &mut Self::Sum, a: Self, b: Self);
     /// The value of a sum.
     fn reduce(sum: Self::Sum) -> Self;
+    /// The lanes of `chosen` where a bit is set, of `other` elsewhere.
+    fn select(mask: u8, chosen: Self, other: Self) -> Self;
     /// One bit per lane, set where the lane is the zero that [`Word::new`] makes.
     fn defaults(self) -> u8;
     /// One bit per lane, set at least where `self` and `other` are equal; where it is set they nearly always are.
@@ -120,9 +128,15 @@ pub(crate) trait Word: Copy + Debug + Default + Send + Sync + 'static {
 
     fn new(element: &Self::Element) -> Self;
     fn get(&self) -> Self::Element;
-    fn negated(&self) -> Self;
+    fn negated_if(&self, negate: bool) -> Self;
     /// Whether this is the zero that [`Word::new`] makes. Another representation of zero is not recognised.
     fn is_default(&self) -> bool;
+    /// Whether both are the same element.
+    fn equals(&self, other: &Self) -> bool;
+    /// All words of this element.
+    fn representations(&self) -> Vec<Self>;
+    /// Some 64 bits of the word.
+    fn key(&self) -> u64;
 }
 
 /// Calls a generic kernel for the backend of this process, or for one that is named.

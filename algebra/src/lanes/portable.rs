@@ -25,8 +25,13 @@ impl<F: Field> Lanes for Portable<F> {
     const SUMMANDS: usize = usize::MAX;
 
     #[inline(always)]
-    fn run<R>(kernel: impl FnOnce() -> R) -> R {
+    fn enter<R>(kernel: impl FnOnce() -> R) -> R {
         kernel()
+    }
+
+    #[inline(always)]
+    fn convert(elements: [&F; LANES]) -> Self {
+        Self::load(elements)
     }
 
     #[inline(always)]
@@ -95,6 +100,14 @@ impl<F: Field> Lanes for Portable<F> {
     }
 
     #[inline(always)]
+    fn select(mask: u8, chosen: Self, other: Self) -> Self {
+        Portable(std::array::from_fn(
+            #[inline(always)]
+            |i| if mask >> i & 1 == 1 { chosen.0[i] } else { other.0[i] },
+        ))
+    }
+
+    #[inline(always)]
     fn defaults(self) -> u8 {
         (0..LANES).fold(0, |bits, i| bits | u8::from(self.0[i].is_zero_vartime()) << i)
     }
@@ -119,12 +132,28 @@ impl<F: Field> Word for F {
     }
 
     #[inline(always)]
-    fn negated(&self) -> F {
-        -*self
+    fn negated_if(&self, negate: bool) -> F {
+        if negate { -*self } else { *self }
     }
 
     #[inline(always)]
     fn is_default(&self) -> bool {
         self.is_zero_vartime()
+    }
+
+    #[inline(always)]
+    fn equals(&self, other: &Self) -> bool {
+        self == other
+    }
+
+    fn representations(&self) -> Vec<Self> {
+        vec![*self]
+    }
+
+    /// The lowest bits of the canonical integer.
+    #[inline(always)]
+    fn key(&self) -> u64 {
+        let repr = self.to_repr();
+        u64::from_le_bytes(repr.as_chunks::<8>().0[0])
     }
 }

@@ -17,6 +17,8 @@ struct Results<F> {
     sum: [F; LANES],
     negated: [F; LANES],
     round_trip: [F; LANES],
+    converted: [F; LANES],
+    selected: [F; LANES],
 }
 
 fn get<L: Lanes>(lanes: L) -> [L::Element; LANES] {
@@ -54,8 +56,10 @@ fn operations<L: Lanes>(
         mul_add: get(L::mul_add(x, y, y, z)),
         chain: get(chain),
         sum: get(L::reduce(sum)),
-        negated: a.map(|word| word.negated().get()),
+        negated: a.map(|word| word.negated_if(true).get()),
         round_trip: get(x),
+        converted: get(L::convert(a.map(|word| word.get()).each_ref())),
+        selected: get(L::select(0b0110_0101, x, y)),
     }
 }
 
@@ -79,6 +83,8 @@ fn expected<F: Field>(a: &[F; LANES], b: &[F; LANES], c: &[F; LANES]) -> Results
         sum: each(&|x, y, _| x * y * F::from(128)),
         negated: each(&|x, _, _| -x),
         round_trip: each(&|x, _, _| x),
+        converted: each(&|x, _, _| x),
+        selected: std::array::from_fn(|i| if [0, 2, 5, 6].contains(&i) { a[i] } else { b[i] }),
     }
 }
 
@@ -92,6 +98,7 @@ fn check<L: Lanes>(operands: [[L::Word; LANES]; 3]) {
     for i in 0..LANES {
         assert!(equal >> i & 1 == 1 || x[i] != y[i]);
         assert_eq!(defaults >> i & 1 == 1, a[i].is_default());
+        assert_eq!(a[i].equals(&b[i]), x[i] == y[i]);
     }
 }
 
@@ -214,6 +221,25 @@ mod vector {
     }
 
     #[test]
+    fn all_words_of_an_element_are_known() {
+        fn check<F: Field>() {
+            let words = representations::<F>();
+            for word in &words {
+                let all = word.representations();
+                assert!(all.len() >= 2 && all.iter().all(|other| other.get() == word.get()));
+                // Those with the same value are among them, once.
+                let same = words.iter().filter(|other| other.get() == word.get());
+                for other in same.chain([&Packed::new(&word.get()), word]) {
+                    assert_eq!(all.iter().filter(|w| w.words() == other.words()).count(), 1);
+                    assert_eq!(all.iter().filter(|w| w.key() == other.key()).count(), 1);
+                }
+            }
+        }
+        check::<Fp>();
+        check::<Fq>();
+    }
+
+    #[test]
     fn words_convert_back() {
         for element in extremes::<Fq>() {
             let word = Packed::new(&element);
@@ -229,15 +255,20 @@ mod vector {
         (word(), word(), word(), word()).prop_map(|(a, b, c, d)| Packed::from_words([a, b, c, d >> 1]))
     }
 
+    fn operands<F: Field>(words: &[Packed<F>]) -> [[Packed<F>; LANES]; 3] {
+        std::array::from_fn(|operand| std::array::from_fn(|lane| words[LANES * operand + lane]))
+    }
+
     proptest! {
         #[test]
         fn random_representations(
-            fp in prop::array::uniform3(prop::array::uniform8(representation::<Fp>())),
-            fq in prop::array::uniform3(prop::array::uniform8(representation::<Fq>())),
+            // On the heap: arrays of strategies are too large for the stack of a test.
+            fp in prop::collection::vec(representation::<Fp>(), 3 * LANES),
+            fq in prop::collection::vec(representation::<Fq>(), 3 * LANES),
         ) {
             if best() == Backend::Ifma {
-                enabled(#[inline(always)] || check::<Ifma<Fp>>(fp));
-                enabled(#[inline(always)] || check::<Ifma<Fq>>(fq));
+                enabled(#[inline(always)] || check::<Ifma<Fp>>(operands(&fp)));
+                enabled(#[inline(always)] || check::<Ifma<Fq>>(operands(&fq)));
             }
         }
     }
