@@ -20,6 +20,10 @@ use std::ops::Range;
 /// Nodes of the smallest level that is kept in lanes: its halves are then two blocks each.
 const SMALLEST: usize = 4 * LANES;
 
+/// Variables in a table of weights, at most, and its blocks: it stays in the first-level cache.
+const LOW: usize = 8;
+const SEGMENT: usize = (1 << LOW) / LANES;
+
 /// Nanoseconds for one block of a level, to decide about threads: parents, and a round with its binding.
 const PARENT: usize = 100;
 const ROUND: usize = 400;
@@ -169,38 +173,63 @@ impl<L: Lanes<Element = Fp>> LeavesOf<L> {
         first
     }
 
-    /// The leaves of a level of `2^variables` nodes.
-    fn level(&self, variables: usize) -> Level<L> {
-        let len = self.numerators.len();
-        assert!(len <= 1 << variables, "{len} leaves in a level of 2^{variables}");
-        if 1usize << variables < SMALLEST {
-            let get = |entries: &[u32], missing: Fp| {
-                let own = entries.iter().map(|&entry| self.dictionary[entry as usize].get());
-                let mut values: Vec<Fp> = own.collect();
-                values.resize(1 << variables, missing);
-                values
-            };
-            return Level::Few { p: get(&self.numerators, Fp::ZERO), q: get(&self.denominators, Fp::ONE) };
+    /// All leaves of a level of `2^variables`, one by one.
+    fn few(&self, variables: usize) -> Level<L> {
+        let get = |entries: &[u32], missing: Fp| {
+            let own = entries.iter().map(|&entry| self.dictionary[entry as usize].get());
+            let mut values: Vec<Fp> = own.collect();
+            values.resize(1 << variables, missing);
+            values
+        };
+        Level::Few { p: get(&self.numerators, Fp::ZERO), q: get(&self.denominators, Fp::ONE) }
+    }
+
+    /// Both halves of the leaves, `blocks` each.
+    fn halves(&self, blocks: usize) -> Halves<L> {
+        let second = self.numerators.len().div_ceil(LANES).saturating_sub(blocks);
+        let mut halves = Halves::new(blocks, second);
+        let threads = threads_for((blocks + second) * PARENT / 2);
+        let mut tasks = Vec::new();
+        for (first, vectors) in halves.vectors.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+            let [p, q] = vectors;
+            let (mut p, mut q) = (&mut p[..], &mut q[..]);
+            for piece in ranges(p.len(), blocks.div_ceil(pieces_for(threads))) {
+                let start = first * blocks + piece.start;
+                tasks.push((start, split_off(&mut p, piece.len()), split_off(&mut q, piece.len())));
+            }
         }
-        let blocks = len.div_ceil(LANES);
-        let mut level = Blocks::new(blocks);
-        let threads = threads_for(blocks * PARENT);
-        let (mut p, mut q) = (&mut level.p[..], &mut level.q[..]);
-        let pieces = ranges(blocks, blocks.div_ceil(pieces_for(threads)));
-        let tasks = pieces
-            .into_iter()
-            .map(|piece| (piece.start, split_off(&mut p, piece.len()), split_off(&mut q, piece.len())))
-            .collect();
         map_owned(tasks, threads, |(start, p, q): (usize, &mut [L], &mut [L])| {
             L::enter(
                 #[inline(always)]
                 || {
-                    gather(&self.dictionary, &self.numerators, Leaves::ZERO, start * LANES, p);
-                    gather(&self.dictionary, &self.denominators, Leaves::ONE, start * LANES, q);
+                    for x in 0..p.len() {
+                        (p[x], q[x]) = self.node(start + x);
+                    }
                 },
             );
         });
-        Level::Many(level)
+        halves
+    }
+}
+
+/// The nodes of a level, eight to a block.
+trait Nodes<L>: Sync {
+    /// Numerators and denominators of block `x`.
+    fn node(&self, x: usize) -> (L, L);
+    /// Those of the block that is half a level after block `x`, unless all of them are 0 / 1.
+    fn second(&self, x: usize, half: usize) -> Option<(L, L)>;
+}
+
+impl<L: Lanes<Element = Fp>> Nodes<L> for LeavesOf<L> {
+    #[inline(always)]
+    fn node(&self, x: usize) -> (L, L) {
+        let p = gather(&self.dictionary, &self.numerators, Leaves::ZERO, x * LANES);
+        (p, gather(&self.dictionary, &self.denominators, Leaves::ONE, x * LANES))
+    }
+
+    #[inline(always)]
+    fn second(&self, x: usize, half: usize) -> Option<(L, L)> {
+        if (x + half) * LANES < self.numerators.len() { Some(self.node(x + half)) } else { None }
     }
 }
 
@@ -233,26 +262,23 @@ fn combine_rows<L: Lanes<Element = Fp>>(
     }
 }
 
-/// Looks up the entries from number `first` on.
+/// Looks up eight entries from number `first` on.
 #[inline(always)]
-fn gather<L: Lanes>(dictionary: &[L::Word], entries: &[u32], missing: u32, first: usize, out: &mut [L]) {
-    for (block, out) in out.iter_mut().enumerate() {
-        let start = first + block * LANES;
-        let mut own = [missing; LANES];
-        let entries = &entries[start..entries.len().min(start + LANES)];
-        own[..entries.len()].copy_from_slice(entries);
-        let [a, b, c, d, e, f, g, h] = own;
-        *out = L::load([
-            &dictionary[a as usize],
-            &dictionary[b as usize],
-            &dictionary[c as usize],
-            &dictionary[d as usize],
-            &dictionary[e as usize],
-            &dictionary[f as usize],
-            &dictionary[g as usize],
-            &dictionary[h as usize],
-        ]);
-    }
+fn gather<L: Lanes>(dictionary: &[L::Word], entries: &[u32], missing: u32, first: usize) -> L {
+    let mut own = [missing; LANES];
+    let entries = &entries[first.min(entries.len())..entries.len().min(first + LANES)];
+    own[..entries.len()].copy_from_slice(entries);
+    let [a, b, c, d, e, f, g, h] = own;
+    L::load([
+        &dictionary[a as usize],
+        &dictionary[b as usize],
+        &dictionary[c as usize],
+        &dictionary[d as usize],
+        &dictionary[e as usize],
+        &dictionary[f as usize],
+        &dictionary[g as usize],
+        &dictionary[h as usize],
+    ])
 }
 
 /// Numerators and denominators of one level.
@@ -261,19 +287,69 @@ enum Level<L> {
     /// A small level.
     Few { p: Vec<Fp>, q: Vec<Fp> },
     /// A level of at least [`SMALLEST`] nodes.
-    Many(Blocks<L>),
+    Many(Halves<L>),
 }
 
-/// The first nodes of a level, eight to a block. The others are 0 / 1.
+/// The two halves of a level, eight nodes to a block.
 #[derive(Debug)]
-struct Blocks<L> {
-    p: Vec<L>,
-    q: Vec<L>,
+struct Halves<L> {
+    /// Numerators and denominators of the first half, then of the second. The second half may be shorter, if what is missing
+    /// is 0 / 1.
+    vectors: [Vec<L>; 4],
+    /// Blocks of a whole half.
+    blocks: usize,
 }
 
-impl<L: Lanes<Element = Fp>> Blocks<L> {
-    fn new(blocks: usize) -> Self {
-        Blocks { p: vec![L::zero(); blocks], q: vec![L::zero(); blocks] }
+impl<L: Lanes<Element = Fp>> Halves<L> {
+    fn new(blocks: usize, second: usize) -> Self {
+        let vector = |len| vec![L::zero(); len];
+        Halves { vectors: [vector(blocks), vector(blocks), vector(second), vector(second)], blocks }
+    }
+}
+
+impl<L: Lanes<Element = Fp>> Nodes<L> for Halves<L> {
+    #[inline(always)]
+    fn node(&self, x: usize) -> (L, L) {
+        (self.vectors[0][x], self.vectors[1][x])
+    }
+
+    #[inline(always)]
+    fn second(&self, x: usize, _half: usize) -> Option<(L, L)> {
+        Some((self.vectors[2][x], self.vectors[3][x]))
+    }
+}
+
+/// The level above one whose halves have `half` blocks.
+fn parents<L: Lanes<Element = Fp>>(nodes: &impl Nodes<L>, half: usize) -> Halves<L> {
+    let blocks = half / 2;
+    let mut above = Halves::new(blocks, blocks);
+    let threads = threads_for(half * PARENT);
+    let mut tasks = Vec::new();
+    for (first, vectors) in above.vectors.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+        let [p, q] = vectors;
+        let (mut p, mut q) = (&mut p[..], &mut q[..]);
+        for piece in ranges(blocks, half.div_ceil(pieces_for(threads))) {
+            let start = first * blocks + piece.start;
+            tasks.push((start, split_off(&mut p, piece.len()), split_off(&mut q, piece.len())));
+        }
+    }
+    map_owned(tasks, threads, |(start, p, q): (usize, &mut [L], &mut [L])| {
+        L::enter(
+            #[inline(always)]
+            || parents_of(nodes, half, start, p, q),
+        );
+    });
+    above
+}
+
+#[inline(always)]
+fn parents_of<L: Lanes>(nodes: &impl Nodes<L>, half: usize, start: usize, p: &mut [L], q: &mut [L]) {
+    for x in 0..p.len() {
+        let (p0, q0) = nodes.node(start + x);
+        (p[x], q[x]) = match nodes.second(start + x, half) {
+            Some((p1, q1)) => (L::mul_add(p0, q1, p1, q0), q0.mul(q1)),
+            None => (p0, q0),
+        };
     }
 }
 
@@ -282,9 +358,11 @@ impl<L: Lanes<Element = Fp>> Blocks<L> {
 pub struct Tree(On<TreeOf<Portable<Fp>>, TreeOf<Vector<Fp>>>);
 
 #[derive(Debug)]
-struct TreeOf<L> {
-    /// Level `j` has `2^j` nodes; from level 1 on.
+struct TreeOf<L: Lanes> {
+    /// Level `j` has `2^j` nodes; from level 1 on, without the leaves.
     levels: VecDeque<Level<L>>,
+    /// The last level, looked up again when its turn comes: that takes less time than to keep it.
+    leaves: Option<LeavesOf<L>>,
 }
 
 impl Tree {
@@ -294,8 +372,8 @@ impl Tree {
     /// If there are more leaves than that, or one has an entry that is not in the dictionary.
     pub fn new(leaves: Leaves, variables: usize) -> Self {
         Tree(match leaves.0 {
-            On::Portable(leaves) => On::Portable(TreeOf::new(&leaves, variables)),
-            On::Vector(leaves) => On::Vector(TreeOf::new(&leaves, variables)),
+            On::Portable(leaves) => On::Portable(TreeOf::new(leaves, variables)),
+            On::Vector(leaves) => On::Vector(TreeOf::new(leaves, variables)),
         })
     }
 
@@ -321,17 +399,26 @@ impl Tree {
 }
 
 impl<L: Lanes<Element = Fp>> TreeOf<L> {
-    fn new(leaves: &LeavesOf<L>, variables: usize) -> Self {
+    fn new(leaves: LeavesOf<L>, variables: usize) -> Self {
         assert!(variables >= 1, "a tree has at least two leaves");
+        let len = leaves.numerators.len();
+        assert!(len <= 1 << variables, "{len} leaves in a level of 2^{variables}");
         let mut levels = VecDeque::with_capacity(variables);
-        let mut level = leaves.level(variables);
-        for below in (2..=variables).rev() {
-            let above = level.parents(1 << below);
-            levels.push_front(level);
-            level = above;
+        let (kept, mut next) = if 1usize << variables < SMALLEST {
+            (None, leaves.few(variables))
+        } else {
+            let half = (1 << variables) / (2 * LANES);
+            let above = parents(&leaves, half).level();
+            (Some(leaves), above)
+        };
+        let own = if kept.is_some() { variables - 1 } else { variables };
+        for _ in 1..own {
+            let above = next.parents();
+            levels.push_front(next);
+            next = above;
         }
-        levels.push_front(level);
-        TreeOf { levels }
+        levels.push_front(next);
+        TreeOf { levels, leaves: kept }
     }
 
     fn root(&mut self) -> [Fp; 4] {
@@ -342,84 +429,54 @@ impl<L: Lanes<Element = Fp>> TreeOf<L> {
     }
 
     fn layer(&mut self, point: &[Fp], lambda: &Fp) -> LayerOf<L> {
-        match self.levels.pop_front().expect("the tree has a next level") {
+        let half = 1 << point.len();
+        let level = self.levels.pop_front().unwrap_or_else(|| {
+            let leaves = self.leaves.take().expect("the tree has a next level");
+            Level::Many(leaves.halves(half / LANES))
+        });
+        match level {
             Level::Few { p, q } => {
-                assert_eq!(p.len(), 2 << point.len(), "one variable per halving of the level above");
+                assert_eq!(p.len(), 2 * half, "one variable per halving of the level above");
                 LayerOf::Few(Few::new(p, q, point, lambda))
             }
-            Level::Many(level) => {
-                assert!(
-                    level.p.len() * LANES <= 2 << point.len(),
-                    "one variable per halving of the level above"
-                );
-                LayerOf::Many(Many::new(level, point, lambda))
+            Level::Many(halves) => {
+                assert_eq!(halves.blocks * LANES, half, "one variable per halving of the level above");
+                LayerOf::Many(Many::new(halves, point, lambda))
             }
         }
     }
 }
 
 impl<L: Lanes<Element = Fp>> Level<L> {
-    /// The level above this one, which has `nodes` nodes.
-    fn parents(&self, nodes: usize) -> Level<L> {
-        let half = nodes / 2;
+    /// The level above this one.
+    fn parents(&self) -> Level<L> {
         match self {
             Level::Few { p, q } => {
+                let half = p.len() / 2;
                 let ((p0, p1), (q0, q1)) = (p.split_at(half), q.split_at(half));
                 Level::Few {
                     p: (0..half).map(|x| p0[x] * q1[x] + p1[x] * q0[x]).collect(),
                     q: (0..half).map(|x| q0[x] * q1[x]).collect(),
                 }
             }
-            Level::Many(level) => {
-                let above = level.parents(half / LANES);
-                if half < SMALLEST {
-                    Level::Few { p: elements(&above.p, half, Fp::ZERO), q: elements(&above.q, half, Fp::ONE) }
-                } else {
-                    Level::Many(above)
-                }
-            }
+            Level::Many(halves) => parents(halves, halves.blocks).level(),
         }
     }
 }
 
-impl<L: Lanes<Element = Fp>> Blocks<L> {
-    /// The level above, of `half` blocks.
-    fn parents(&self, half: usize) -> Blocks<L> {
-        let mut above = Blocks::new(half.min(self.p.len()));
-        let threads = threads_for(above.p.len() * PARENT);
-        let pieces = ranges(above.p.len(), above.p.len().div_ceil(pieces_for(threads)));
-        let (mut p, mut q) = (&mut above.p[..], &mut above.q[..]);
-        let tasks = pieces
-            .into_iter()
-            .map(|piece| (piece.start, split_off(&mut p, piece.len()), split_off(&mut q, piece.len())))
-            .collect();
-        map_owned(tasks, threads, |(start, p, q): (usize, &mut [L], &mut [L])| {
-            L::enter(
-                #[inline(always)]
-                || self.parents_of(start, half, p, q),
-            );
-        });
-        above
-    }
-
-    #[inline(always)]
-    fn parents_of(&self, start: usize, half: usize, p: &mut [L], q: &mut [L]) {
-        for x in 0..p.len() {
-            let (p0, q0) = (self.p[start + x], self.q[start + x]);
-            let other = start + x + half;
-            if other < self.p.len() {
-                let (p1, q1) = (self.p[other], self.q[other]);
-                p[x] = L::mul_add(p0, q1, p1, q0);
-                q[x] = q0.mul(q1);
-            } else {
-                (p[x], q[x]) = (p0, q0);
-            }
+impl<L: Lanes<Element = Fp>> Halves<L> {
+    /// In the form for its size. Halves of odd numbers of blocks do not occur: a smaller level is not made of blocks.
+    fn level(self) -> Level<L> {
+        if 2 * self.blocks * LANES >= SMALLEST {
+            return Level::Many(self);
         }
+        let [p0, q0, p1, q1] = self.vectors.each_ref().map(|blocks| elements(blocks));
+        Level::Few { p: [p0, p1].concat(), q: [q0, q1].concat() }
     }
 }
 
-/// The first `len` elements in these blocks; `missing` where there are fewer.
-fn elements<L: Lanes<Element = Fp>>(blocks: &[L], len: usize, missing: Fp) -> Vec<Fp> {
+/// The elements in these blocks.
+fn elements<L: Lanes<Element = Fp>>(blocks: &[L]) -> Vec<Fp> {
     let mut words = vec![[L::Word::default(); LANES]; blocks.len()];
     L::enter(
         #[inline(always)]
@@ -429,9 +486,7 @@ fn elements<L: Lanes<Element = Fp>>(blocks: &[L], len: usize, missing: Fp) -> Ve
             }
         },
     );
-    let mut elements: Vec<Fp> = words.as_flattened().iter().take(len).map(L::Word::get).collect();
-    elements.resize(len, missing);
-    elements
+    words.as_flattened().iter().map(L::Word::get).collect()
 }
 
 /// A layer in progress: one round after the other.
@@ -439,7 +494,7 @@ fn elements<L: Lanes<Element = Fp>>(blocks: &[L], len: usize, missing: Fp) -> Ve
 pub struct Layer(On<LayerOf<Portable<Fp>>, LayerOf<Vector<Fp>>>);
 
 #[derive(Debug)]
-enum LayerOf<L> {
+enum LayerOf<L: Lanes> {
     Few(Few),
     Many(Many<L>),
 }
@@ -524,234 +579,293 @@ impl Few {
     }
 }
 
+/// `eq` at the suffixes of a layer's point: a table of the last variables and another of those before them, so that neither is
+/// long.
+#[derive(Debug)]
+struct Weights<L: Lanes> {
+    /// `eq` at the last variables, up to [`LOW`] of them, shortest first, from one block on. Used from the end once `high` is
+    /// used up.
+    low: Vec<Vec<L>>,
+    /// `eq` at the variables before the last [`LOW`], shortest first, from one variable on. Used from the end.
+    high: Vec<Vec<L::Word>>,
+    /// For the rounds that are not done in blocks.
+    few: Vec<Vec<Fp>>,
+}
+
+impl<L: Lanes<Element = Fp>> Weights<L> {
+    fn new(point: &[Fp]) -> Self {
+        let mut few = suffix_tables(&point[point.len().saturating_sub(LOW + 1)..]);
+        let low = few.split_off(LANES.trailing_zeros() as usize);
+        let high = suffix_tables(&point[..point.len().saturating_sub(LOW)]);
+        let words = |table: &Vec<Fp>| table.iter().map(L::Word::new).collect();
+        Weights {
+            low: low.iter().map(|table| blocks_of(table)).collect(),
+            high: high.iter().skip(1).map(words).collect(),
+            few,
+        }
+    }
+
+    fn pop(&mut self) {
+        if self.high.pop().is_none() {
+            self.low.pop();
+        }
+    }
+
+    /// The table of the last variables in this round.
+    #[inline(always)]
+    fn low(&self) -> &[L] {
+        &self.low[self.low.len() - 1]
+    }
+}
+
+/// These elements, eight to a block.
+fn blocks_of<L: Lanes<Element = Fp>>(elements: &[Fp]) -> Vec<L> {
+    let words: Vec<L::Word> = elements.iter().map(L::Word::new).collect();
+    let mut blocks = vec![L::zero(); words.len() / LANES];
+    L::enter(
+        #[inline(always)]
+        || {
+            for (block, words) in blocks.iter_mut().zip(words.as_chunks::<LANES>().0) {
+                *block = L::load(words.each_ref());
+            }
+        },
+    );
+    blocks
+}
+
 /// A layer in blocks, at least two to a vector.
 #[derive(Debug)]
-struct Many<L> {
-    /// `p0` and `q0`, whole, and `p1 + lambda q1` and `q1`, as far as they are not constant.
+struct Many<L: Lanes> {
+    /// `p0`, `q0`, and `p1 + lambda q1`, `q1` as far as they are not constant.
     vectors: [Vec<L>; 4],
-    /// Vectors of the round before, to be overwritten.
-    spare: [Vec<L>; 4],
     /// Blocks of a whole vector.
     blocks: usize,
     lambda: Fp,
-    /// What follows in each vector: nothing in the first two, `lambda` and 1 in the others.
+    /// What follows in a vector: `lambda` and 1 in the last two.
     tails: [L; 4],
-    /// Tables of `eq` at the suffixes of the point, longest last, of whole blocks; used from the end.
-    eq: Vec<Vec<L>>,
-    /// The shorter tables.
-    small_eq: Vec<Vec<Fp>>,
+    weights: Weights<L>,
     /// Of the round in progress.
     sums: (Fp, Fp),
 }
 
+/// Where a task finds and leaves the blocks of one vector in a round: those of the first quarter and, to be bound with them,
+/// of the third; of the second and of the fourth.
+struct Quarters<'v, L> {
+    low: &'v mut [L],
+    low_other: &'v [L],
+    high: &'v mut [L],
+    high_other: &'v [L],
+}
+
 impl<L: Lanes<Element = Fp>> Many<L> {
-    fn new(Blocks { mut p, mut q }: Blocks<L>, point: &[Fp], lambda: &Fp) -> Self {
-        let blocks = (1 << point.len()) / LANES;
-        let one = L::enter(
-            #[inline(always)]
-            || L::splat(&L::Word::new(&Fp::ONE)),
-        );
-        let tail = L::enter(
-            #[inline(always)]
-            || L::splat(&L::Word::new(lambda)),
-        );
-        if p.len() < blocks {
-            p.resize(blocks, L::zero());
-            q.resize(blocks, one);
-        }
-        let (mut p1, q1) = (p.split_off(blocks), q.split_off(blocks));
-        let threads = threads_for(p1.len() * PARENT);
-        let pieces = ranges(p1.len(), p1.len().div_ceil(pieces_for(threads)));
-        let mut rest = &mut p1[..];
-        let tasks = pieces.into_iter().map(|piece| (split_off(&mut rest, piece.len()), &q1[piece])).collect();
-        map_owned(tasks, threads, |(p, q): (&mut [L], &[L])| {
-            L::enter(
-                #[inline(always)]
-                || {
-                    for x in 0..p.len() {
-                        p[x] = p[x].add(tail.mul(q[x]));
-                    }
-                },
-            );
-        });
-        let covered = point.len().saturating_sub(1 + LANES.trailing_zeros() as usize);
-        let small_eq = suffix_tables(&point[covered..]);
-        let eq = suffixes(&small_eq[small_eq.len() - 1], point);
+    fn new(halves: Halves<L>, point: &[Fp], lambda: &Fp) -> Self {
+        let [one, tail] = [Fp::ONE, *lambda].map(|element| blocks_of(&[element; LANES])[0]);
         let mut layer = Many {
-            vectors: [p, q, p1, q1],
-            spare: Default::default(),
-            blocks,
+            vectors: halves.vectors,
+            blocks: halves.blocks,
             lambda: *lambda,
             tails: [one, one, tail, one],
-            eq,
-            small_eq,
+            weights: Weights::new(point),
             sums: (Fp::ZERO, Fp::ZERO),
         };
-        layer.sums = layer.first_sums();
+        layer.sums = layer.combine();
         layer
     }
 
-    fn first_sums(&self) -> (Fp, Fp) {
+    /// Adds `lambda q1` to `p1`, and sums for the first round.
+    fn combine(&mut self) -> (Fp, Fp) {
         let half = self.blocks / 2;
         let threads = threads_for(half * ROUND);
-        let pieces = ranges(half, half.div_ceil(pieces_for(threads)));
-        let sums = map_owned(pieces, threads, |range| {
+        let [p0, q0, p1, q1] = &mut self.vectors;
+        let (p0, q0, q1) = (&*p0, &*q0, &*q1);
+        let own = half.min(p1.len());
+        let (mut low, mut high) = p1.split_at_mut(own);
+        let mut tasks = Vec::new();
+        for range in ranges(half, piece_len(half, threads)) {
+            let p1 = (split_off(&mut low, range.len()), split_off(&mut high, range.len()));
+            tasks.push((range, p1));
+        }
+        let (tails, weights) = (&self.tails, &self.weights);
+        let sums = map_owned(tasks, threads, |(range, (low, high)): (Range<usize>, (&mut [L], &mut [L]))| {
             L::enter(
                 #[inline(always)]
-                || self.sums_of(range),
+                || {
+                    let [_, _, lambda, one] = *tails;
+                    let mut sums = Sums::new(weights, range.start);
+                    for (at, x) in range.enumerate() {
+                        let mut lows = [p0[x], q0[x], lambda, one];
+                        let mut highs = [p0[half + x], q0[half + x], lambda, one];
+                        if at < low.len() {
+                            lows[3] = q1[x];
+                            lows[2] = low[at].add(lambda.mul(q1[x]));
+                            low[at] = lows[2];
+                        }
+                        if at < high.len() {
+                            highs[3] = q1[half + x];
+                            highs[2] = high[at].add(lambda.mul(q1[half + x]));
+                            high[at] = highs[2];
+                        }
+                        sums.add(&lows, &highs);
+                    }
+                    sums.finish()
+                },
             )
         });
         total(&sums)
     }
 
-    #[inline(always)]
-    fn sums_of(&self, range: Range<usize>) -> [L; 2] {
-        let half = self.blocks / 2;
-        let eq = &self.eq[self.eq.len() - 1];
-        let mut sums = Sums::new();
-        for x in range {
-            let low = [self.at(0, x), self.at(1, x), self.at(2, x), self.at(3, x)];
-            let y = x + half;
-            let high = [self.at(0, y), self.at(1, y), self.at(2, y), self.at(3, y)];
-            sums.add(&low, &high, eq[x]);
-        }
-        sums.finish()
-    }
-
-    /// Block `x` of a vector.
-    #[inline(always)]
-    fn at(&self, vector: usize, x: usize) -> L {
-        let values = &self.vectors[vector];
-        if x < values.len() { values[x] } else { self.tails[vector] }
-    }
-
     /// Binds the top variable and sums for the next round.
     fn bind(&mut self, rho: &Fp) {
         let half = self.blocks / 2;
-        self.eq.pop();
-        let mut bound = std::mem::take(&mut self.spare);
-        for (bound, vector) in bound.iter_mut().zip(&self.vectors) {
-            bound.resize(half.min(vector.len()), self.tails[0]);
-            bound.truncate(half.min(vector.len()));
-        }
         let quarter = half / 2;
+        self.weights.pop();
         let threads = threads_for(quarter * ROUND);
-        let [mut a, mut b, mut c, mut d] = bound.each_mut().map(|vector| {
-            let at = quarter.min(vector.len());
-            vector.split_at_mut(at)
+        let [mut a, mut b, mut c, mut d] = self.vectors.each_mut().map(|vector| {
+            let len = vector.len();
+            let (low, high) = vector.split_at_mut(half.min(len));
+            let (low, second) = low.split_at_mut(quarter.min(len));
+            let (low_other, high_other) = high.split_at(quarter.min(high.len()));
+            Quarters { low, low_other, high: second, high_other }
         });
         let mut tasks = Vec::new();
-        for range in ranges(quarter, quarter.div_ceil(pieces_for(threads))) {
-            let len = range.len();
-            let out = [&mut a, &mut b, &mut c, &mut d]
-                .map(|(low, high)| (split_off(low, len), split_off(high, len)));
-            tasks.push((range, out));
+        for range in ranges(quarter, piece_len(quarter, threads)) {
+            let quarters = [&mut a, &mut b, &mut c, &mut d].map(|quarters| quarters.split_off(range.len()));
+            tasks.push((range.start, range.len(), quarters));
         }
         let challenge = [L::Word::new(&(Fp::ONE - rho)), L::Word::new(rho)];
-        let this = &*self;
-        let sums = map_owned(tasks, threads, |(range, out)| {
+        let (tails, weights) = (&self.tails, &self.weights);
+        let sums = map_owned(tasks, threads, |(start, len, quarters)| {
             L::enter(
                 #[inline(always)]
-                || this.bind_range(&challenge, range, out),
+                || bind_quarters(&challenge, tails, weights, start, len, quarters),
             )
         });
-        self.spare = std::mem::replace(&mut self.vectors, bound);
+        for vector in &mut self.vectors {
+            vector.truncate(half);
+        }
         self.blocks = half;
         self.sums = total(&sums);
     }
 
-    #[inline(always)]
-    fn bind_range(
-        &self,
-        challenge: &[L::Word; 2],
-        range: Range<usize>,
-        mut out: [(&mut [L], &mut [L]); 4],
-    ) -> [L; 2] {
-        let quarter = self.blocks / 4;
-        let eq = &self.eq[self.eq.len() - 1];
-        let challenge = [L::splat(&challenge[0]), L::splat(&challenge[1])];
-        let mut sums = Sums::new();
-        for (at, x) in range.enumerate() {
-            let mut low = self.tails;
-            let mut high = self.tails;
-            for vector in 0..4 {
-                let (outs_low, outs_high) = &mut out[vector];
-                if at < outs_low.len() {
-                    low[vector] = self.bound(vector, x, &challenge);
-                    outs_low[at] = low[vector];
-                }
-                if at < outs_high.len() {
-                    high[vector] = self.bound(vector, x + quarter, &challenge);
-                    outs_high[at] = high[vector];
-                }
-            }
-            sums.add(&low, &high, eq[x]);
-        }
-        sums.finish()
-    }
-
-    /// Block `x` of a vector with the top variable bound.
-    #[inline(always)]
-    fn bound(&self, vector: usize, x: usize, challenge: &[L; 2]) -> L {
-        L::mul_add(self.vectors[vector][x], challenge[0], self.at(vector, x + self.blocks / 2), challenge[1])
-    }
-
     /// Binds the top variable of two blocks; what is left is small.
     fn last(&mut self, rho: &Fp) -> Few {
-        let tails = [Fp::ZERO, Fp::ONE, self.lambda, Fp::ONE];
-        let mut index = 0;
-        let [p0, q0, p1, q1] = self.vectors.each_ref().map(|vector| {
-            let mut elements = elements(vector, 2 * LANES, tails[index]);
-            index += 1;
-            bind_top(&mut elements, *rho);
-            elements
-        });
-        let mut eq = std::mem::take(&mut self.small_eq);
-        // The longest belongs to the round that is over.
-        eq.pop();
+        let [mut p0, mut q0, mut p1, mut q1] = self.vectors.each_ref().map(|vector| elements(vector));
+        p1.resize(2 * LANES, self.lambda);
+        q1.resize(2 * LANES, Fp::ONE);
+        for vector in [&mut p0, &mut q0, &mut p1, &mut q1] {
+            bind_top(vector, *rho);
+        }
+        let eq = std::mem::take(&mut self.weights.few);
         Few { vectors: [p0, p1, q0, q1], lambda: self.lambda, eq }
     }
 }
 
-/// Both sums of a round, per lane.
-struct Sums<L: Lanes> {
-    reduced: [L; 2],
-    sums: [L::Sum; 2],
-    summands: usize,
+/// Blocks of a task of a round: whole segments of the table of weights.
+fn piece_len(blocks: usize, threads: usize) -> usize {
+    blocks.div_ceil(pieces_for(threads)).next_multiple_of(SEGMENT)
 }
 
-impl<L: Lanes> Sums<L> {
+impl<'v, L> Quarters<'v, L> {
+    /// The first `len` blocks of each.
+    fn split_off(&mut self, len: usize) -> Quarters<'v, L> {
+        let shared = |slice: &mut &'v [L]| {
+            let (first, rest) = slice.split_at(len.min(slice.len()));
+            *slice = rest;
+            first
+        };
+        Quarters {
+            low: split_off(&mut self.low, len),
+            low_other: shared(&mut self.low_other),
+            high: split_off(&mut self.high, len),
+            high_other: shared(&mut self.high_other),
+        }
+    }
+}
+
+#[inline(always)]
+fn bind_quarters<L: Lanes<Element = Fp>>(
+    challenge: &[L::Word; 2],
+    tails: &[L; 4],
+    weights: &Weights<L>,
+    start: usize,
+    len: usize,
+    mut quarters: [Quarters<'_, L>; 4],
+) -> [L; 2] {
+    let challenge = [L::splat(&challenge[0]), L::splat(&challenge[1])];
+    let mut sums = Sums::new(weights, start);
+    for x in 0..len {
+        let (mut lows, mut highs) = (*tails, *tails);
+        for vector in 0..4 {
+            let Quarters { low, low_other, high, high_other } = &mut quarters[vector];
+            bind_block(low, low_other, x, &challenge, &mut lows[vector]);
+            bind_block(high, high_other, x, &challenge, &mut highs[vector]);
+        }
+        sums.add(&lows, &highs);
+    }
+    sums.finish()
+}
+
+/// Binds block `x` of `blocks` with that of `other`, in place. `value` is what is missing in either; it becomes the result.
+#[inline(always)]
+fn bind_block<L: Lanes>(blocks: &mut [L], other: &[L], x: usize, challenge: &[L; 2], value: &mut L) {
+    if x < blocks.len() {
+        let other = if x < other.len() { other[x] } else { *value };
+        *value = L::mul_add(blocks[x], challenge[0], other, challenge[1]);
+        blocks[x] = *value;
+    }
+}
+
+/// Both sums of a round, per lane.
+struct Sums<'w, L: Lanes> {
+    weights: &'w Weights<L>,
+    /// Index of the next block.
+    next: usize,
+    /// Of the segment in progress.
+    sums: [L::Sum; 2],
+    /// Of the segments that are over.
+    total: [L; 2],
+}
+
+impl<'w, L: Lanes<Element = Fp>> Sums<'w, L> {
     #[inline(always)]
-    fn new() -> Self {
-        Sums { reduced: [L::zero(); 2], sums: [L::no_sum(); 2], summands: 0 }
+    fn new(weights: &'w Weights<L>, start: usize) -> Self {
+        const { assert!(SEGMENT <= L::SUMMANDS) };
+        Sums { weights, next: start, sums: [L::no_sum(); 2], total: [L::zero(); 2] }
     }
 
-    /// Adds the terms of eight indices; vectors in the order `p0`, `q0`, `p1 + lambda q1`, `q1`.
+    /// Adds the terms of the next eight indices; vectors in the order `p0`, `q0`, `p1 + lambda q1`, `q1`.
     #[inline(always)]
-    fn add(&mut self, low: &[L; 4], high: &[L; 4], eq: L) {
-        if self.summands == L::SUMMANDS {
-            self.flush();
-        }
-        self.summands += 1;
+    fn add(&mut self, low: &[L; 4], high: &[L; 4]) {
+        let eq = self.weights.low()[self.next % SEGMENT];
         let [p0, q0, p1, q1] = *high;
         L::accumulate(&mut self.sums[0], L::mul_add(p0, q1, q0, p1), eq);
         let (p0, q0, p1, q1) = (p0.sub(low[0]), q0.sub(low[1]), p1.sub(low[2]), q1.sub(low[3]));
         L::accumulate(&mut self.sums[1], L::mul_add(p0, q1, q0, p1), eq);
+        self.next += 1;
+        if self.next.is_multiple_of(SEGMENT) {
+            self.close(self.next - 1);
+        }
     }
 
+    /// Ends the segment of block `last`.
     #[inline(always)]
-    fn flush(&mut self) {
+    fn close(&mut self, last: usize) {
         for i in 0..2 {
-            self.reduced[i] = self.reduced[i].add(L::reduce(self.sums[i]));
+            let mut sum = L::reduce(self.sums[i]);
+            if let Some(high) = self.weights.high.last() {
+                sum = sum.mul(L::splat(&high[last / SEGMENT]));
+            }
+            self.total[i] = self.total[i].add(sum);
             self.sums[i] = L::no_sum();
         }
-        self.summands = 0;
     }
 
     #[inline(always)]
     fn finish(mut self) -> [L; 2] {
-        self.flush();
-        self.reduced
+        if !self.next.is_multiple_of(SEGMENT) {
+            self.close(self.next - 1);
+        }
+        self.total
     }
 }
 
@@ -771,49 +885,6 @@ fn total<L: Lanes<Element = Fp>>(sums: &[[L; 2]]) -> (Fp, Fp) {
         },
     );
     (words[0].get(), words[1].get())
-}
-
-/// Tables of `eq` at the suffixes of a point without its first coordinate, of a block and more, shortest first; `block` is the
-/// first of them.
-fn suffixes<L: Lanes<Element = Fp>>(block: &[Fp], point: &[Fp]) -> Vec<Vec<L>> {
-    let words: Vec<L::Word> = block.iter().map(L::Word::new).collect();
-    let (words, _) = words.as_chunks::<LANES>();
-    let mut tables: Vec<Vec<L>> = Vec::with_capacity(point.len());
-    let mut table = vec![L::zero(); 1];
-    L::enter(
-        #[inline(always)]
-        || table[0] = L::load(words[0].each_ref()),
-    );
-    let covered = LANES.trailing_zeros() as usize;
-    for r in point.iter().skip(1).rev().skip(covered) {
-        let r = L::Word::new(r);
-        let mut next = vec![L::zero(); 2 * table.len()];
-        let threads = threads_for(table.len() * PARENT / 2);
-        let (mut low, mut high) = next.split_at_mut(table.len());
-        let pieces = ranges(table.len(), table.len().div_ceil(pieces_for(threads)));
-        let tasks = pieces
-            .into_iter()
-            .map(|piece| {
-                let len = piece.len();
-                (&table[piece], split_off(&mut low, len), split_off(&mut high, len))
-            })
-            .collect();
-        map_owned(tasks, threads, |(table, low, high): (&[L], &mut [L], &mut [L])| {
-            L::enter(
-                #[inline(always)]
-                || {
-                    let r = L::splat(&r);
-                    for x in 0..table.len() {
-                        high[x] = table[x].mul(r);
-                        low[x] = table[x].sub(high[x]);
-                    }
-                },
-            );
-        });
-        tables.push(std::mem::replace(&mut table, next));
-    }
-    tables.push(table);
-    tables
 }
 
 #[cfg(test)]
