@@ -203,7 +203,7 @@ impl<L: Lanes<Element = Fp>> LeavesOf<L> {
                 #[inline(always)]
                 || {
                     for x in 0..p.len() {
-                        (p[x], q[x]) = self.node(start + x);
+                        (p[x], q[x]) = self.leaf(start + x);
                     }
                 },
             );
@@ -214,22 +214,46 @@ impl<L: Lanes<Element = Fp>> LeavesOf<L> {
 
 /// The nodes of a level, eight to a block.
 trait Nodes<L>: Sync {
+    /// The parents of block `x` and the block that is half a level after it.
+    fn parent(&self, x: usize, half: usize) -> (L, L);
+}
+
+#[inline(always)]
+fn sum<L: Lanes>((p0, q0): (L, L), (p1, q1): (L, L)) -> (L, L) {
+    (L::mul_add(p0, q1, p1, q0), q0.mul(q1))
+}
+
+impl<L: Lanes<Element = Fp>> LeavesOf<L> {
     /// Numerators and denominators of block `x`.
-    fn node(&self, x: usize) -> (L, L);
-    /// Those of the block that is half a level after block `x`, unless all of them are 0 / 1.
-    fn second(&self, x: usize, half: usize) -> Option<(L, L)>;
+    #[inline(always)]
+    fn leaf(&self, x: usize) -> (L, L) {
+        (gather(&self.dictionary, &self.numerators, Leaves::ZERO, x * LANES), self.denominator(x))
+    }
+
+    #[inline(always)]
+    fn denominator(&self, x: usize) -> L {
+        gather(&self.dictionary, &self.denominators, Leaves::ONE, x * LANES)
+    }
+
+    /// Whether all numerators of block `x` are 1, as those of look-ups are.
+    #[inline(always)]
+    fn is_one(&self, x: usize) -> bool {
+        let end = (x + 1) * LANES;
+        end <= self.numerators.len() && self.numerators[x * LANES..end] == [Leaves::ONE; LANES]
+    }
 }
 
 impl<L: Lanes<Element = Fp>> Nodes<L> for LeavesOf<L> {
     #[inline(always)]
-    fn node(&self, x: usize) -> (L, L) {
-        let p = gather(&self.dictionary, &self.numerators, Leaves::ZERO, x * LANES);
-        (p, gather(&self.dictionary, &self.denominators, Leaves::ONE, x * LANES))
-    }
-
-    #[inline(always)]
-    fn second(&self, x: usize, half: usize) -> Option<(L, L)> {
-        if (x + half) * LANES < self.numerators.len() { Some(self.node(x + half)) } else { None }
+    fn parent(&self, x: usize, half: usize) -> (L, L) {
+        if (x + half) * LANES >= self.numerators.len() {
+            self.leaf(x)
+        } else if self.is_one(x) && self.is_one(x + half) {
+            let (q0, q1) = (self.denominator(x), self.denominator(x + half));
+            (q0.add(q1), q0.mul(q1))
+        } else {
+            sum(self.leaf(x), self.leaf(x + half))
+        }
     }
 }
 
@@ -309,13 +333,9 @@ impl<L: Lanes<Element = Fp>> Halves<L> {
 
 impl<L: Lanes<Element = Fp>> Nodes<L> for Halves<L> {
     #[inline(always)]
-    fn node(&self, x: usize) -> (L, L) {
-        (self.vectors[0][x], self.vectors[1][x])
-    }
-
-    #[inline(always)]
-    fn second(&self, x: usize, _half: usize) -> Option<(L, L)> {
-        Some((self.vectors[2][x], self.vectors[3][x]))
+    fn parent(&self, x: usize, _half: usize) -> (L, L) {
+        let [p0, q0, p1, q1] = &self.vectors;
+        sum((p0[x], q0[x]), (p1[x], q1[x]))
     }
 }
 
@@ -336,21 +356,14 @@ fn parents<L: Lanes<Element = Fp>>(nodes: &impl Nodes<L>, half: usize) -> Halves
     map_owned(tasks, threads, |(start, p, q): (usize, &mut [L], &mut [L])| {
         L::enter(
             #[inline(always)]
-            || parents_of(nodes, half, start, p, q),
+            || {
+                for x in 0..p.len() {
+                    (p[x], q[x]) = nodes.parent(start + x, half);
+                }
+            },
         );
     });
     above
-}
-
-#[inline(always)]
-fn parents_of<L: Lanes>(nodes: &impl Nodes<L>, half: usize, start: usize, p: &mut [L], q: &mut [L]) {
-    for x in 0..p.len() {
-        let (p0, q0) = nodes.node(start + x);
-        (p[x], q[x]) = match nodes.second(start + x, half) {
-            Some((p1, q1)) => (L::mul_add(p0, q1, p1, q0), q0.mul(q1)),
-            None => (p0, q0),
-        };
-    }
 }
 
 /// A tree of fractions, from the level below its root on.
@@ -918,8 +931,9 @@ mod tests {
         let last = leaves.element(&constants[4]);
         assert_eq!(last, first + 22);
         let (p, q) = leaves.entries();
-        for entry in p {
-            *entry = rng.next_u32() % (last + 1);
+        for (i, entry) in p.iter_mut().enumerate() {
+            // Most are 1, as those of look-ups are.
+            *entry = if i % 48 < 35 { Leaves::ONE } else { rng.next_u32() % (last + 1) };
         }
         for entry in q {
             *entry = first + rng.next_u32() % (last + 1 - first);

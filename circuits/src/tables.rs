@@ -98,10 +98,8 @@ impl Table {
     fn pieces(&self, column: usize) -> Vec<Piece> {
         let piece = |start: i64, slope, intercept| Piece { start: start as usize, slope, intercept };
         match (*self, column) {
-            (Table::Range { .. }, _) => vec![piece(0, 1, 0)],
-            (Table::Clamp { bits, .. } | Table::Rectify { bits } | Table::Saturate { bits, .. }, 0) => {
-                vec![piece(0, 1, -(1 << bits))]
-            }
+            (_, 0) => vec![piece(0, 1, self.first_key())],
+            (Table::Range { .. }, _) => vec![],
             (Table::Rectify { bits }, _) => vec![piece(0, 0, 0), piece(1 << bits, 1, -(1 << bits))],
             (Table::Clamp { function, lo, hi, bits }, _) => {
                 // Both are clamps: the identity of [lo, hi], the rectifier of [max(lo, 0), hi].
@@ -167,9 +165,19 @@ impl Table {
         }
     }
 
-    /// The row whose first column is `value`; first columns are the row numbers, shifted.
+    /// The first column's entry in row 0; its entries go up by one.
+    fn first_key(&self) -> i64 {
+        match *self {
+            Table::Range { .. } => 0,
+            Table::Clamp { bits, .. } | Table::Rectify { bits } | Table::Saturate { bits, .. } => {
+                -(1 << bits)
+            }
+        }
+    }
+
+    /// The row whose first column is `value`.
     pub fn row_of(&self, value: i64) -> Option<usize> {
-        let row = value.checked_sub(self.column_range(0).lo)?;
+        let row = value.checked_sub(self.first_key())?;
         usize::try_from(row).ok().filter(|row| *row < self.rows())
     }
 

@@ -109,8 +109,11 @@ fn leaves(circuit: &Circuit, plan: &LeafPlan, values: &Witness<'_>, beta: Fp, ga
         .enumerate()
         .map(|(table, t)| (0..t.columns()).map(|column| circuit.column(table, column)).collect())
         .collect();
-    let sites: Vec<Site<'_>> =
-        circuit.lookups.par_iter().map(|lookup| Site::new(circuit, lookup, &columns, values)).collect();
+    let site = |l: usize| {
+        let lookup = &circuit.lookups[l];
+        Site::new(circuit, lookup, plan.positions(l, &lookup.extents), &columns, values)
+    };
+    let sites: Vec<Site<'_>> = (0..circuit.lookups.len()).into_par_iter().map(site).collect();
 
     let powers: Vec<Fp> = std::iter::successors(Some(-gamma), |power| Some(*power * gamma)).take(4).collect();
     // The entries of tuples' denominators.
@@ -142,16 +145,17 @@ fn leaves(circuit: &Circuit, plan: &LeafPlan, values: &Witness<'_>, beta: Fp, ga
             }
         }
     }
-    for (l, (lookup, site)) in circuit.lookups.iter().zip(&sites).enumerate() {
-        for (at, leaf) in plan.positions(l, &lookup.extents).into_iter().enumerate() {
-            let denominator = match site.rows[at] {
-                Some(row) => rows[lookup.table] + row,
-                None => {
-                    let tuple: Vec<&[i64]> = site.tuples.iter().map(|column| &column[at..=at]).collect();
-                    denominators(&mut leaves, lookup.table, &tuple)
-                }
-            };
-            let (p, q) = leaves.entries();
+    for (lookup, site) in circuit.lookups.iter().zip(&sites) {
+        let row = |(at, row): (usize, &Option<u32>)| match row {
+            Some(row) => rows[lookup.table] + row,
+            None => {
+                let tuple: Vec<&[i64]> = site.tuples.iter().map(|column| &column[at..=at]).collect();
+                denominators(&mut leaves, lookup.table, &tuple)
+            }
+        };
+        let own: Vec<u32> = site.rows.iter().enumerate().map(row).collect();
+        let (p, q) = leaves.entries();
+        for (&leaf, denominator) in site.leaves.iter().zip(own) {
             (p[leaf], q[leaf]) = (Leaves::ONE, denominator);
         }
     }
@@ -164,12 +168,15 @@ struct Site<'v> {
     tuples: Vec<Cow<'v, [i64]>>,
     /// Their rows in the table. Every honest tuple is in it.
     rows: Vec<Option<u32>>,
+    /// Their leaves.
+    leaves: Vec<usize>,
 }
 
 impl<'v> Site<'v> {
     fn new(
         circuit: &Circuit,
         lookup: &Lookup,
+        leaves: Vec<usize>,
         columns: &[Vec<Cow<'_, [i64]>>],
         values: &'v Witness<'_>,
     ) -> Self {
@@ -182,6 +189,6 @@ impl<'v> Site<'v> {
             equal.then_some(row as u32)
         };
         let rows = (0..tuples[0].len()).map(row).collect();
-        Site { tuples, rows }
+        Site { tuples, rows, leaves }
     }
 }
