@@ -25,6 +25,7 @@
 
 mod error;
 mod key;
+pub mod ledger;
 mod model;
 mod values;
 
