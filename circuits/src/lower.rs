@@ -694,16 +694,20 @@ fn check_tables(circuit: &Circuit) -> Result<(), CircuitError> {
     limit("rows of all curves", curves.map(|table| table.rows() as u64).sum(), MAX_CURVE_ROWS)
 }
 
+fn is_shown(tensor: &Tensor) -> bool {
+    matches!(tensor.role, Role::Input(_) | Role::Output(_))
+}
+
+/// Entries of a box with every axis padded to a power of two.
+fn padded(extents: &[usize]) -> u64 {
+    let axis = |&d: &usize| (d as u64).checked_next_power_of_two().unwrap_or(u64::MAX);
+    extents.iter().map(axis).fold(1, u64::saturating_mul)
+}
+
 /// Hard limits on what a key can make anybody allocate or compute.
 fn check_size(circuit: &Circuit, most_values: u64) -> Result<(), CircuitError> {
     let sum = |values: &mut dyn Iterator<Item = u64>| values.fold(0, u64::saturating_add);
-    let padded = |extents: &[usize]| {
-        extents
-            .iter()
-            .fold(1u64, |n, &d| n.saturating_mul((d as u64).checked_next_power_of_two().unwrap_or(u64::MAX)))
-    };
     let (mut weights, mut witness, mut shown, mut small) = (0u64, 0u64, 0u64, 0u64);
-    let is_shown = |tensor: &Tensor| matches!(tensor.role, Role::Input(_) | Role::Output(_));
     for tensor in &circuit.tensors {
         limit("number of axes of a tensor", tensor.shape.len() as u64, MAX_AXES as u64)?;
         if tensor.role == Role::Ones {
@@ -725,11 +729,15 @@ fn check_size(circuit: &Circuit, most_values: u64) -> Result<(), CircuitError> {
     limit("number of padded entries of small tensors", small, MAX_PADDED_SMALL)?;
     let lookups = sum(&mut circuit.lookups.iter().map(|lookup| padded(&lookup.extents)));
     limit("number of padded look-ups", lookups, MAX_PADDED_LOOKUPS)?;
+    check_readings(circuit, None)
+}
 
-    // A look-up is read once for every part into which its box is cut.
-    let leaves = LeafPlan::new(circuit);
+/// Hard limits on what reading the constraints for the claims can cost, with this arrangement of the leaves: a look-up is
+/// read once for every part into which its box is cut.
+pub(crate) fn check_readings(circuit: &Circuit, leaves: Option<&LeafPlan>) -> Result<(), CircuitError> {
+    let sum = |values: &mut dyn Iterator<Item = u64>| values.fold(0, u64::saturating_add);
     let (mut read, mut split, mut shown_read) = (0u64, 0u64, 0u64);
-    for (expr, extents, times) in readings(circuit, leaves.as_ref()) {
+    for (expr, extents, times) in readings(circuit, leaves) {
         let count = |total: &mut u64, own: u64| *total = total.saturating_add(own.saturating_mul(times));
         count(&mut read, sum(&mut extents.iter().map(|&d| d as u64)));
         for (_, view) in &expr.terms {

@@ -6,7 +6,7 @@ use crate::closing::halvings;
 use crate::error::CircuitError;
 use crate::forms::{GATE_COLUMNS, box_variables};
 use crate::layout::{Layout, MIN_ROWS};
-use crate::lower::{Modes, inference, key};
+use crate::lower::{Modes, check_readings, inference, key};
 use crate::model::{LayerList, Range, TableBits};
 use crate::products::{MAX_K, size_parameter, usable_rows};
 use crate::reduction::{Party, Plan, readings, reduce};
@@ -45,21 +45,6 @@ impl System {
     /// The party's first error.
     pub fn reduce<P: Party>(&self, party: &mut P) -> Result<(), P::Error> {
         reduce(&self.circuit, &self.plan, party)
-    }
-
-    /// Limits what combining the claims can cost a prover: every view of a tensor of many columns may become vectors as long as those
-    /// and a column.
-    fn check_pieces(&self) -> Result<(), CircuitError> {
-        let mut total = 0u64;
-        for (expr, extents, times) in readings(&self.circuit, self.plan.leaves.as_ref()) {
-            for (_, view) in &expr.terms {
-                let shape = &self.circuit.tensors[view.tensor].shape;
-                let len = self.layout.piece_len(view, &view.indices(&extents), shape);
-                total = total.saturating_add(len.saturating_mul(times));
-            }
-        }
-        let total = i64::try_from(total).unwrap_or(i64::MAX);
-        CircuitError::limit(None, "field elements of the claims' pieces", total, 0, MAX_PIECES)
     }
 
     /// Format of a commitment to a tensor, and of its public values; empty without a tensor.
@@ -115,6 +100,22 @@ impl System {
     }
 }
 
+/// Limits what combining the claims can cost a prover: every view of a tensor of many columns may become vectors as long as
+/// those and a column.
+fn check_pieces(circuit: &Circuit, plan: &Plan, n: usize) -> Result<(), CircuitError> {
+    let layout = Layout::new(circuit, n);
+    let mut total = 0u64;
+    for (expr, extents, times) in readings(circuit, plan.leaves.as_ref()) {
+        for (_, view) in &expr.terms {
+            let shape = &circuit.tensors[view.tensor].shape;
+            let len = layout.piece_len(view, &view.indices(&extents), shape);
+            total = total.saturating_add(len.saturating_mul(times));
+        }
+    }
+    let total = i64::try_from(total).unwrap_or(i64::MAX);
+    CircuitError::limit(None, "field elements of the claims' pieces", total, 0, MAX_PIECES)
+}
+
 /// Sizes of one circuit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
@@ -157,14 +158,34 @@ impl KeyShape {
     /// # Errors
     /// [`CircuitError`] if the list is malformed, unsound, or too large.
     pub fn derive(layers: &LayerList) -> Result<KeyShape, CircuitError> {
-        let with_plan = |circuit: Circuit| {
-            let plan = Plan::new(&circuit);
-            (circuit, plan)
-        };
-        let key = with_plan(key(layers)?);
-        let [a, b, c, d] = Modes::ALL.map(|modes| inference(layers, modes).map(with_plan));
-        let inference = [a?, b?, c?, d?];
-        let gates = inference.iter().chain([&key]).map(|(_, plan)| plan.gates).max().unwrap_or(0);
+        let [a, b, c, d] = Modes::ALL.map(|modes| inference(layers, modes));
+        let circuits = [key(layers)?, a?, b?, c?, d?];
+        // Cut boxes are read more often: where that is too much, no box is cut.
+        let Plans { n, k, plans } = Plans::new(&circuits, true).or_else(|_| Plans::new(&circuits, false))?;
+        let system = |circuit, plan| System::new(circuit, plan, n);
+        let ([key, a, b, c, d], [own, pa, pb, pc, pd]) = (circuits, plans);
+        let inference = [system(a, pa), system(b, pb), system(c, pc), system(d, pd)];
+        Ok(KeyShape { n, k, key: system(key, own), inference })
+    }
+
+    /// The inference circuit of the given modes.
+    pub fn inference(&self, modes: Modes) -> &System {
+        &self.inference[modes.index()]
+    }
+}
+
+/// The plans of a key's circuits, with the sizes that they share.
+struct Plans {
+    n: usize,
+    k: u32,
+    plans: [Plan; 5],
+}
+
+impl Plans {
+    /// Of the key circuit, then of the inference circuits.
+    fn new(circuits: &[Circuit; 5], cutting: bool) -> Result<Plans, CircuitError> {
+        let plans = circuits.each_ref().map(|circuit| Plan::new(circuit, cutting));
+        let gates = plans.iter().map(|plan| plan.gates).max().unwrap_or(0);
         let k = size_parameter(gates).ok_or(CircuitError::Parameter {
             node: None,
             what: "number of gate rows",
@@ -172,16 +193,12 @@ impl KeyShape {
             lo: 0,
             hi: usable_rows(MAX_K) as i64,
         })?;
-        let n = row_length(&inference, 1 << k);
-        let system = |(circuit, plan): (Circuit, Plan)| System::new(circuit, plan, n);
-        let shape = KeyShape { n, k, key: system(key), inference: inference.map(system) };
-        shape.inference.iter().chain([&shape.key]).try_for_each(System::check_pieces)?;
-        Ok(shape)
-    }
-
-    /// The inference circuit of the given modes.
-    pub fn inference(&self, modes: Modes) -> &System {
-        &self.inference[modes.index()]
+        let n = row_length(&circuits[1..], &plans[1..], 1 << k);
+        for (circuit, plan) in circuits.iter().zip(&plans) {
+            check_readings(circuit, plan.leaves.as_ref())?;
+            check_pieces(circuit, plan, n)?;
+        }
+        Ok(Plans { n, k, plans })
     }
 }
 
@@ -191,12 +208,13 @@ impl KeyShape {
 /// As the response to the opening is halved, longer rows would make shorter proofs, but slower verification and proving
 /// (docs, "What proving costs", section "Row length"). The key proof's own columns do not count: it is made once, and
 /// everybody pays for the inference.
-fn row_length(inference: &[(Circuit, Plan); 4], halo2_rows: usize) -> usize {
+fn row_length(circuits: &[Circuit], plans: &[Plan], halo2_rows: usize) -> usize {
     let mut n = MIN_ROWS.max(halo2_rows);
     let mut best = (usize::MAX, n);
     while n <= MAX_ROWS {
-        let columns = inference
+        let columns = circuits
             .iter()
+            .zip(plans)
             .map(|(circuit, plan)| Layout::new(circuit, n).columns() + mask_columns(plan, n))
             .max()
             .unwrap_or(0);
@@ -240,7 +258,7 @@ pub fn choose_tables(layers: &LayerList) -> Result<LayerList, CircuitError> {
                     continue;
                 }
             };
-            let plan = Plan::new(&circuit);
+            let plan = Plan::new(&circuit, true);
             let cost = (0..)
                 .map(|bits| MIN_ROWS << bits)
                 .take_while(|&n| n <= MAX_ROWS)
@@ -280,8 +298,42 @@ pub fn round_mask_coefficients(bound: &[Fp]) -> Vec<Fp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::{Activation, Function, Layer, Requantize};
+    use crate::layers::{Activation, Function, Gemm, Layer, Requantize, Reshape};
     use crate::model::{Head, Node, Scale};
+
+    #[test]
+    fn boxes_are_not_cut_where_that_would_exceed_a_limit() {
+        let scale = Scale { mantissa: 1, exponent: 0 };
+        let layers = |count: u32| {
+            let requantize =
+                Requantize { shift: 4, function: Function::Relu, output: Range::new(0, 127), domain: 7 };
+            let activation =
+                |i| Node { layer: Layer::Activation(Activation { requantize }), inputs: vec![i] };
+            let mut nodes: Vec<Node> = (0..count).map(activation).collect();
+            let inputs = 28 * 28 * 64;
+            let gemm = Gemm { inputs, outputs: 1024, weight_bits: 5, bias_bits: None, requantize: None };
+            for layer in [Layer::Reshape(Reshape { shape: vec![inputs] }), Layer::Gemm(gemm)] {
+                nodes.push(Node { layer, inputs: vec![nodes.len() as u32] });
+            }
+            LayerList {
+                input_shape: vec![28, 28, 64],
+                input_range: Range::new(-128, 127),
+                input_scale: scale,
+                nodes,
+                output_scale: scale,
+                head: Head::None,
+                tables: TableBits { limb: 8, direct: 8 },
+            }
+        };
+        let parts = |count: u32| {
+            let shape = KeyShape::derive(&layers(count)).expect("within the limits");
+            let plan = &shape.inference(Modes::PUBLIC).plan;
+            let leaves = plan.leaves.as_ref().expect("there are look-ups");
+            leaves.sites.iter().map(|site| site.parts.len()).max()
+        };
+        assert!(parts(2) > Some(1));
+        assert_eq!(parts(100), Some(1));
+    }
 
     #[test]
     fn statistical_security_is_far_above_the_discrete_logarithms() {

@@ -83,8 +83,8 @@ pub struct LeafPlan {
 }
 
 impl LeafPlan {
-    /// The leaves of a circuit, `None` if it has no look-ups.
-    pub fn new(circuit: &Circuit) -> Option<LeafPlan> {
+    /// The leaves of a circuit, `None` if it has no look-ups. Without `cutting` every box is one block.
+    pub fn new(circuit: &Circuit, cutting: bool) -> Option<LeafPlan> {
         let mut blocks = Vec::new();
         for (id, tensor) in circuit.tensors.iter().enumerate() {
             if let Role::Multiplicity(table) = tensor.role {
@@ -95,7 +95,12 @@ impl LeafPlan {
         let tables: u64 = blocks.iter().map(|block| 1 << block.variables).sum();
         let boxes: Vec<&[usize]> = circuit.lookups.iter().map(|lookup| &lookup.extents[..]).collect();
         let mut sites = Vec::with_capacity(boxes.len());
-        for (l, (cut, extents)) in cuts(&boxes, tables).iter().zip(&boxes).enumerate() {
+        let cuts = if cutting {
+            cuts(&boxes, tables)
+        } else {
+            boxes.iter().map(|extents| Cut::none(extents)).collect()
+        };
+        for (l, (cut, extents)) in cuts.iter().zip(&boxes).enumerate() {
             sites.push(Site::new(cut, extents, |variables| {
                 blocks.push(Block { kind: BlockKind::Site(l), variables, start: 0 });
                 blocks.len() - 1
@@ -156,14 +161,15 @@ impl LeafPlan {
     }
 }
 
-/// Every expression of a constraint, with the extents of its box and how often it is read for the claims.
+/// Every expression of a constraint, with the extents of its box and how often it is read for the claims: a look-up once for
+/// every part into which its box is cut, once without a plan.
 pub fn readings<'c>(
     circuit: &'c Circuit,
     leaves: Option<&'c LeafPlan>,
 ) -> impl Iterator<Item = (&'c Expr, Vec<usize>, u64)> {
-    let sites = leaves.map_or(&[][..], |leaves| &leaves.sites);
-    let lookups = circuit.lookups.iter().zip(sites).flat_map(|(lookup, site)| {
-        lookup.exprs.iter().map(|expr| (expr, lookup.extents.clone(), site.parts.len() as u64))
+    let lookups = circuit.lookups.iter().enumerate().flat_map(move |(l, lookup)| {
+        let times = leaves.map_or(1, |leaves| leaves.sites[l].parts.len() as u64);
+        lookup.exprs.iter().map(move |expr| (expr, lookup.extents.clone(), times))
     });
     let linears = circuit.linears.iter().map(|linear| (&linear.expr, linear.extents.clone(), 1));
     let contracts = circuit.contracts.iter().flat_map(|contract| {
@@ -234,6 +240,12 @@ struct Cut {
 }
 
 impl Cut {
+    /// The box as one block.
+    fn none(extents: &[usize]) -> Cut {
+        let leaves = extents.iter().map(|extent| extent.next_power_of_two() as u64).product();
+        Cut { pieces: vec![1; extents.len()], leaves, parts: 1, blocks: 1 }
+    }
+
     /// Every cut of a box with at most [`MAX_PARTS`] parts, of those that save leaves on every axis that they cut.
     fn all(extents: &[usize]) -> Vec<Cut> {
         let whole = Cut { pieces: Vec::new(), leaves: 1, parts: 1, blocks: 1 };
@@ -346,7 +358,7 @@ mod tests {
         let lookups = lookups.collect();
         let circuit =
             Circuit { tensors, lookups, tables: vec![Table::Range { bits: 2 }], ..Circuit::default() };
-        let plan = LeafPlan::new(&circuit).expect("there are look-ups");
+        let plan = LeafPlan::new(&circuit, true).expect("there are look-ups");
         (circuit, plan)
     }
 

@@ -238,7 +238,7 @@ mod tests {
             // One box more that is large enough to be cut along several axes.
             let boxes = [&boxes[..], &[vec![18, 28, 33], vec![]]].concat();
             let circuit = circuit(&boxes);
-            let plan = LeafPlan::new(&circuit).expect("there are look-ups");
+            let plan = LeafPlan::new(&circuit, true).expect("there are look-ups");
             prop_assert!(plan.sites[2 * boxes.len() - 4].parts.len() >= 4);
             let mut state = seed;
             let mut random = || {

@@ -84,9 +84,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of a circuit.
-    pub fn new(circuit: &Circuit) -> Plan {
-        let leaves = LeafPlan::new(circuit);
+    /// The plan of a circuit. Without `cutting` every box of look-ups is one block of leaves.
+    pub fn new(circuit: &Circuit, cutting: bool) -> Plan {
+        let leaves = LeafPlan::new(circuit, cutting);
         let layers = leaves.as_ref().map_or(0, |leaves| leaves.variables);
         let (batch_variables, sum_variables) = contract::variables_of(circuit);
         Plan {
