@@ -326,7 +326,11 @@ struct Halves<L> {
 
 impl<L: Lanes<Element = Fp>> Halves<L> {
     fn new(blocks: usize, second: usize) -> Self {
-        let vector = |len| vec![L::zero(); len];
+        let zero = L::enter(
+            #[inline(always)]
+            || L::zero(),
+        );
+        let vector = |len| vec![zero; len];
         Halves { vectors: [vector(blocks), vector(blocks), vector(second), vector(second)], blocks }
     }
 }
@@ -634,16 +638,16 @@ impl<L: Lanes<Element = Fp>> Weights<L> {
 /// These elements, eight to a block.
 fn blocks_of<L: Lanes<Element = Fp>>(elements: &[Fp]) -> Vec<L> {
     let words: Vec<L::Word> = elements.iter().map(L::Word::new).collect();
-    let mut blocks = vec![L::zero(); words.len() / LANES];
     L::enter(
         #[inline(always)]
         || {
-            for (block, words) in blocks.iter_mut().zip(words.as_chunks::<LANES>().0) {
-                *block = L::load(words.each_ref());
+            let mut blocks = Vec::with_capacity(words.len() / LANES);
+            for words in words.as_chunks::<LANES>().0 {
+                blocks.push(L::load(words.each_ref()));
             }
+            blocks
         },
-    );
-    blocks
+    )
 }
 
 /// A layer in blocks, at least two to a vector.

@@ -463,7 +463,7 @@ mod tests {
     use crate::circuit::product_form;
     use crate::model;
     use proptest::prelude::*;
-    use provenn_algebra::multilinear::eq_prefix;
+    use provenn_algebra::multilinear::{eq_prefix, eq_table_scaled};
     use provenn_algebra::small::from_i64;
 
     fn circuit(shapes: &[Vec<usize>]) -> Circuit {
@@ -552,7 +552,24 @@ mod tests {
                 .iter()
                 .map(|&d| (0..d as u64).map(|x| Fp::from(x * x + 1).square()).collect())
                 .collect();
-            for (view, vectors) in [(view, plain), (shifted, free)] {
+            // As of a part of a look-up's box: an axis' binary digits laid end to end, each with a weight of its own; only the
+            // last two of them; or only the first.
+            let digits = |from: usize, to: usize| -> Vec<Vec<Fp>> {
+                let axis = |&d: &usize| {
+                    let all: Vec<usize> =
+                        (0..usize::BITS).rev().filter(|b| (d >> b) & 1 == 1).map(|b| 1 << b).collect();
+                    let used = from.min(all.len() - 1)..to.min(all.len());
+                    let digit = |(i, &len): (usize, &usize)| {
+                        let weight = if used.contains(&i) { Fp::from(i as u64 + 2) } else { Fp::ZERO };
+                        eq_table_scaled(&point(variables(len), i as u64 + 3), weight)
+                    };
+                    all.iter().enumerate().flat_map(digit).collect()
+                };
+                shape.iter().map(axis).collect()
+            };
+            let parts = [digits(0, 99), digits(1, 99), digits(2, 4), digits(0, 1)];
+            let parts = parts.map(|vectors| (view.clone(), vectors));
+            for (view, vectors) in [(view, plain), (shifted, free)].into_iter().chain(parts) {
                 let pieces = layout.factor(0, &shape, Fp::ONE, &vectors);
                 let len: usize = pieces.iter().map(|piece| piece.columns.len() + piece.rows.len()).sum();
                 assert!(len as u64 <= layout.piece_len(&view, &shape, &shape), "{shape:?}: {}", pieces.len());

@@ -47,8 +47,9 @@ pub(crate) trait Field:
 /// Operations are methods that a kernel calls in straight lines; all of them are inlined.
 ///
 /// # Safety of implementations
-/// The methods of [`Ifma`](ifma::Ifma) must only be reached from code that has its target features enabled. So kernels are
-/// private to this crate, and every entry into one goes through [`dispatch!`](crate::lanes::dispatch) or [`Lanes::enter`].
+/// The functions that make [`Ifma`](ifma::Ifma) lanes from something else must only be called inside of [`Lanes::enter`] or
+/// [`dispatch!`](crate::lanes::dispatch), which check that the processor has the instructions; whoever holds lanes then has a
+/// processor that does. All other code should run there too, for speed: outside, every operation is a call.
 pub(crate) trait Lanes: Copy + Debug + Send + Sync + 'static {
     /// The field.
     type Element: Field;

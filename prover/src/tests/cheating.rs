@@ -14,7 +14,9 @@ use crate::products::ProductTables;
 use crate::witness::Witness;
 use crate::{ProveOptions, ProverError, ProvingKey};
 use ff::{Field, PrimeField};
+use group::Curve;
 use provenn_algebra::fractions::Leaves;
+use provenn_algebra::generators::generators;
 use provenn_algebra::transcript::TranscriptError;
 use provenn_algebra::{EqAffine, Fp};
 use provenn_circuits::Modes;
@@ -463,6 +465,8 @@ fn false_halvings_are_rejected() {
         Value {
             balanced: bool,
         },
+        /// The inner product, balanced, with the difference as a multiple of U in `D`: what the factor xi of U is for.
+        ValueIntoU,
         /// One of the points of a round.
         Point(usize, usize),
         Swapped(usize),
@@ -483,14 +487,20 @@ fn false_halvings_are_rejected() {
             if self.change == (Change::Value { balanced: true }) {
                 opening.delta += Fp::ONE;
             }
+            if self.change == Change::ValueIntoU {
+                opening.delta -= Fp::ONE;
+                opening.commitments[0] = (opening.commitments[0] + generators(0).u).to_affine();
+            }
         }
         fn response(&mut self, _response: &mut Response, eq: &[Fp]) {
             // Neighbours differ in the last bit only, which is never halved: their weights keep their ratio.
             self.eq_ratio = Option::from(eq[1].invert()).map(|inverse: Fp| eq[0] * inverse);
         }
         fn response_value(&mut self, value: &mut Fp) {
-            if let Change::Value { .. } = self.change {
-                *value += Fp::ONE;
+            match self.change {
+                Change::Value { .. } => *value += Fp::ONE,
+                Change::ValueIntoU => *value -= Fp::ONE,
+                _ => {}
             }
         }
         fn halving(&mut self, round: usize, points: &mut [EqAffine]) {
@@ -529,6 +539,7 @@ fn false_halvings_are_rejected() {
     assert_eq!(verdict(Change::Value { balanced: false }), Err(Rejection::FalseClaim));
     let mut changes = vec![
         Change::Value { balanced: true },
+        Change::ValueIntoU,
         Change::Repeated(1),
         Change::Short(0),
         Change::Short(31),
