@@ -552,8 +552,10 @@ mod tests {
                 .iter()
                 .map(|&d| (0..d as u64).map(|x| Fp::from(x * x + 1).square()).collect())
                 .collect();
-            // As of a part of a look-up's box: an axis' binary digits laid end to end, each with a weight of its own; only the
+            // As of a part of a look-up's box: an axis' binary digits laid end to end, each with a weight of its own and the
+            // same last coordinates; only the
             // last two of them; or only the first.
+            let last = point(12, 3);
             let digits = |from: usize, to: usize| -> Vec<Vec<Fp>> {
                 let axis = |&d: &usize| {
                     let all: Vec<usize> =
@@ -561,7 +563,7 @@ mod tests {
                     let used = from.min(all.len() - 1)..to.min(all.len());
                     let digit = |(i, &len): (usize, &usize)| {
                         let weight = if used.contains(&i) { Fp::from(i as u64 + 2) } else { Fp::ZERO };
-                        eq_table_scaled(&point(variables(len), i as u64 + 3), weight)
+                        eq_table_scaled(&last[last.len() - variables(len)..], weight)
                     };
                     all.iter().enumerate().flat_map(digit).collect()
                 };
