@@ -8,6 +8,7 @@ use provenn_algebra::commit::Committer;
 use provenn_algebra::encoding::{compress, decompress_on};
 use provenn_algebra::fixed::FixedBases;
 use provenn_algebra::generators::generators;
+use provenn_algebra::inner_products::{Entries, InnerProducts, Pair};
 use provenn_algebra::msm::msm_on;
 use provenn_algebra::small::{
     Coefficients, fold_columns_on, fold_rows_on, from_i64, inner_product_field, inner_product_on,
@@ -201,5 +202,34 @@ fn points(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, field, small, commitments, multi_scalar, fixed_bases, points);
+/// All rounds of the sum-check over 64 inner products, half of them with integers.
+fn rounds(c: &mut Criterion) {
+    const PAIRS: usize = 64;
+    const VARIABLES: usize = 9;
+    let (elements, values) = (scalars(PAIRS << VARIABLES), integers(PAIRS << VARIABLES, 14));
+    let pairs: Vec<Pair<'_>> = elements
+        .chunks(1 << VARIABLES)
+        .zip(values.chunks(1 << VARIABLES))
+        .enumerate()
+        .map(|(i, (u, v))| {
+            let x = if i < PAIRS / 2 { Entries::Field(u) } else { Entries::Wide(v) };
+            Pair { x, u, first: 0 }
+        })
+        .collect();
+    let challenges = scalars(VARIABLES);
+    let mut group = c.benchmark_group("rounds");
+    group.throughput(Throughput::Elements((PAIRS << VARIABLES) as u64));
+    for backend in backends() {
+        group.bench_function(BenchmarkId::new("inner products", backend.name()), |b| {
+            b.iter(|| {
+                let mut products = InnerProducts::on(backend, black_box(&pairs), VARIABLES);
+                challenges.iter().for_each(|rho| products.bind(rho));
+                products.ends()
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, field, small, rounds, commitments, multi_scalar, fixed_bases, points);
 criterion_main!(benches);

@@ -17,7 +17,7 @@ use crate::fixed::{self, FixedSums, Multiples};
 use crate::generators::{Generators, blinding_generator, generators};
 use crate::lanes::{Word, dispatch};
 use crate::msm::{sums, weighted};
-use crate::parallel::{map, pieces_for, ranges, threads_for};
+use crate::parallel::{map_on, pieces_for, ranges, threads_for};
 use crate::{Eq, EqAffine, Fp, Fq};
 use ff::{Field, PrimeField};
 use group::{CurveAffine, Group};
@@ -161,7 +161,7 @@ fn blinding_points_on(backend: Backend, blinds: &[Fp]) -> Vec<EqAffine> {
     dispatch!(backend, Fq, L => {
         let threads = threads_for(blinds.len() * BLIND_DIGITS * <L as PointLanes>::ADDITION);
         let pieces = ranges(blinds.len(), FINISH.min(blinds.len().div_ceil(pieces_for(threads))));
-        map(&pieces, threads, |piece| blinding_sums::<L>(&blinds[piece.clone()])).concat()
+        map_on(&pieces, threads, |piece| blinding_sums::<L>(&blinds[piece.clone()])).concat()
     })
 }
 
@@ -311,7 +311,7 @@ impl<L: PointLanes> Commit for Tables<L> {
         let longest = columns.iter().map(|c| c.len()).max().unwrap_or(0);
         let entries: usize = columns.iter().map(|c| c.len()).sum();
         let pieces = ranges(columns.len(), FINISH);
-        let histogram = map(&pieces, threads_for(2 * entries), |piece| {
+        let histogram = map_on(&pieces, threads_for(2 * entries), |piece| {
             let mut histogram = Histogram::new();
             let values = columns[piece.clone()].iter().copied().flatten();
             values.for_each(|v| histogram.add(v.unsigned_abs().into()));
@@ -330,7 +330,7 @@ impl<L: PointLanes> Commit for Tables<L> {
             (GROUP / longest.max(1)).clamp(1, columns.len().div_ceil(pieces_for(threads)).max(1));
         let groups = ranges(columns.len(), columns_at_once);
         // One point per bit of every column, low bits first.
-        let bits = map(&groups, threads, |group| {
+        let bits = map_on(&groups, threads, |group| {
             let columns = &columns[group.clone()];
             if use_table { self.look_up(columns, planes) } else { self.fill_buckets(columns, &widths) }
         })
@@ -338,7 +338,7 @@ impl<L: PointLanes> Commit for Tables<L> {
         let per_column =
             if use_table { planes * DIGIT as usize } else { widths.iter().map(|&w| w as usize).sum() };
         let pieces = ranges(columns.len(), FINISH.min(columns.len().div_ceil(pieces_for(threads))));
-        map(&pieces, threads, |piece| {
+        map_on(&pieces, threads, |piece| {
             let bits = &bits[piece.start * per_column..piece.end * per_column];
             finish::<L>(bits, &blinding[piece.clone()])
         })
@@ -428,7 +428,7 @@ fn blinding_table<L: PointLanes>() -> &'static [Point<L::Word>] {
 /// Multiples `1..=MULTIPLES` of every base.
 fn multiples<L: PointLanes>(bases: &[Point<L::Word>]) -> Vec<Point<L::Word>> {
     let threads = threads_for(bases.len() * MULTIPLES * L::ADDITION);
-    map(&ranges(bases.len(), 32), threads, |range| {
+    map_on(&ranges(bases.len(), 32), threads, |range| {
         let mut table = vec![Point::default(); range.len() * MULTIPLES];
         for (multiples, base) in table.chunks_exact_mut(MULTIPLES).zip(&bases[range.clone()]) {
             multiples[0] = *base;

@@ -3,7 +3,7 @@
 use crate::affine::PointLanes;
 use crate::backend::{Backend, backend};
 use crate::lanes::{LANES, Word, dispatch};
-use crate::parallel::{map, ranges, threads_for};
+use crate::parallel::{map_on, ranges, threads_for};
 use crate::roots::{Roots, square_roots};
 use crate::{EqAffine, Fq};
 use ff::{Field, PrimeField};
@@ -50,7 +50,7 @@ fn decode_all<L: PointLanes>(bytes: &[[u8; 32]]) -> Result<Vec<EqAffine>, Encodi
     let threads = threads_for(bytes.len() * L::ROOT);
     let size = bytes.len().div_ceil(4 * threads).next_multiple_of(STAGED * LANES);
     let pieces = ranges(bytes.len(), size);
-    let decoded = map(&pieces, threads, |piece| {
+    let decoded = map_on(&pieces, threads, |piece| {
         let mut points = Vec::with_capacity(piece.len());
         decode::<L>(&bytes[piece.clone()], piece.start, &mut points).map(|()| points)
     });

@@ -12,7 +12,7 @@ use crate::backend::{Backend, backend};
 use crate::buckets::{Job, bucket_sums, recode};
 use crate::lanes::dispatch;
 use crate::msm::{split, weighted};
-use crate::parallel::{map, pieces_for, ranges, threads_for};
+use crate::parallel::{map_on, pieces_for, ranges, threads_for};
 use crate::{Eq, EqAffine, Fp, Fq};
 use ff::Field;
 use group::{CurveAffine, Group};
@@ -115,7 +115,7 @@ impl<L: PointLanes> Multiples<L> {
     pub(crate) fn new(bases: &[Point<L::Word>]) -> Self {
         let threads = threads_for(bases.len() * PREPARE * L::ADDITION);
         let pieces = ranges(bases.len(), bases.len().div_ceil(threads).min(TOGETHER_PREPARED));
-        Multiples(map(&pieces, threads, |piece| multiples::<L>(&bases[piece.clone()])).concat())
+        Multiples(map_on(&pieces, threads, |piece| multiples::<L>(&bases[piece.clone()])).concat())
     }
 
     /// The sums of tasks, one set of buckets each.
@@ -154,7 +154,7 @@ impl<L: PointLanes> FixedSums for Multiples<L> {
         }
         let together = (tasks.len() / pieces_for(threads)).clamp(1, TOGETHER);
         let groups: Vec<&[Task<'_>]> = tasks.chunks(together).collect();
-        let sums = map(&groups, threads, |group| self.bucket_sums(group));
+        let sums = map_on(&groups, threads, |group| self.bucket_sums(group));
         let mut totals = vec![Eq::identity(); vectors.len()];
         for (task, sum) in tasks.iter().zip(sums.into_iter().flatten()) {
             totals[task.vector] += sum;

@@ -3,7 +3,7 @@
 //! Nobody knows a relation between them: each is the hash of its own name to the curve. The first
 //! ones are embedded, because deriving takes some 15 microseconds each; a test derives them again.
 
-use crate::parallel::{map, ranges, threads_for};
+use crate::parallel::{map_on, ranges, threads_for};
 use crate::{Eq, EqAffine, Fq};
 use ff::PrimeField;
 use group::Curve;
@@ -92,7 +92,7 @@ fn embedded() -> &'static [EqAffine] {
 pub fn derive(indices: std::ops::Range<usize>) -> Vec<EqAffine> {
     let pieces = ranges(indices.len(), 64);
     let threads = threads_for(indices.len() * 15_000);
-    map(&pieces, threads, |piece| {
+    map_on(&pieces, threads, |piece| {
         let hash = Eq::hash_to_curve(DOMAIN);
         let points: Vec<Eq> = piece
             .clone()

@@ -4,14 +4,17 @@ use crate::affine::{Point, PointLanes, stored, with_images};
 use crate::backend::{Backend, backend};
 use crate::buckets::{Histogram, Job, bucket_sums, recode};
 use crate::lanes::{Word, dispatch};
-use crate::parallel::{map, pieces_for, threads_for};
+use crate::parallel::{map_on, pieces_for, threads_for};
 use crate::{Eq, EqAffine, Fp, Fq};
-use ff::PrimeField;
+use ff::{Field, PrimeField};
 use group::Group;
 use pasta_curves::glv::GlvParams;
 
 /// Digits whose buckets are filled together: their points stay in the second-level cache.
 const GROUP: usize = 1 << 14;
+
+/// Nanoseconds to take one scalar apart, to decide about threads.
+const TERM: usize = 200;
 
 /// A signed integer below `2^127` in absolute value.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -44,46 +47,52 @@ pub fn msm_on(backend: Backend, scalars: &[Fp], points: &[EqAffine]) -> Eq {
 
 /// The sums of several vectors of scalars, each over the first of the points.
 pub(crate) fn sums<L: PointLanes>(points: &[Point<L::Word>], vectors: &[&[Fp]]) -> Vec<Eq> {
-    let mut histogram = Histogram::new();
-    let mut halves = Vec::with_capacity(2 * vectors.iter().map(|v| v.len()).sum::<usize>());
-    for scalar in vectors.iter().copied().flatten() {
-        for half in split(scalar) {
-            histogram.add(half.magnitude);
-            halves.push(half);
+    let terms: usize = vectors.iter().map(|vector| vector.len()).sum();
+    let threads = threads_for(terms * TERM);
+    // Terms without a scalar are left out.
+    let parts = map_on(vectors, threads, |vector| {
+        let mut histogram = Histogram::new();
+        let (mut bases, mut halves) = (Vec::new(), Vec::with_capacity(2 * vector.len()));
+        for (scalar, point) in vector.iter().zip(points).filter(|(scalar, _)| !scalar.is_zero_vartime()) {
+            bases.push(*point);
+            for half in split(scalar) {
+                histogram.add(half.magnitude);
+                halves.push(half);
+            }
         }
-    }
+        (with_images::<L>(&bases), halves, histogram)
+    });
+    let histogram = parts.iter().fold(Histogram::new(), |all, (.., own)| all.merge(own.clone()));
     let (widths, cost) = histogram.choose_widths(vectors.len());
     if widths.is_empty() {
         return vec![Eq::identity(); vectors.len()];
     }
-    let longest = vectors.iter().map(|v| v.len()).max().unwrap_or(0);
-    let bases = with_images::<L>(&points[..longest]);
-    // Vector after vector, the windows of each one after another.
-    let mut digits = vec![0i16; widths.len() * halves.len()];
-    let mut jobs = Vec::with_capacity(widths.len() * vectors.len());
-    let (mut halves, mut rest) = (halves.as_slice(), digits.as_mut_slice());
-    for vector in vectors {
-        let count = 2 * vector.len();
-        let planes = rest.split_off_mut(..widths.len() * count).expect("digits of all vectors");
-        let halves = halves.split_off(..count).expect("halves of all scalars");
+    // Of every vector, the windows one after another.
+    let digits = map_on(&parts, threads, |(_, halves, _)| {
+        let mut planes = vec![0i16; widths.len() * halves.len()];
         for (i, half) in halves.iter().enumerate() {
             recode(half.magnitude, half.negative, &widths, |window, digit| {
-                planes[window * count + i] = digit
+                planes[window * halves.len() + i] = digit
             });
         }
-        let planes = &*planes;
+        planes
+    });
+    let mut jobs = Vec::with_capacity(widths.len() * vectors.len());
+    for ((bases, halves, _), planes) in parts.iter().zip(&digits) {
         jobs.extend(widths.iter().enumerate().map(|(window, &width)| Job {
-            digits: &planes[window * count..(window + 1) * count],
-            bases: &bases,
+            digits: &planes[window * halves.len()..(window + 1) * halves.len()],
+            bases,
             width,
         }));
     }
+    let longest = parts.iter().map(|(_, halves, _)| halves.len()).max().unwrap_or(0).max(1);
     let threads = threads_for(cost * L::ADDITION);
-    let per_group = (GROUP / (2 * longest)).clamp(1, jobs.len().div_ceil(pieces_for(threads)));
+    let per_group = (GROUP / longest).clamp(1, jobs.len().div_ceil(pieces_for(threads)));
     let groups: Vec<&[Job<'_, L::Word>]> = jobs.chunks(per_group).collect();
-    let bits = map(&groups, threads, |group| bucket_sums::<L>(group)).concat();
+    let bits = map_on(&groups, threads, |group| bucket_sums::<L>(group)).concat();
     // One point per bit, low bits first.
-    bits.chunks_exact(widths.iter().sum::<u32>() as usize).map(weighted).collect()
+    let bits: Vec<&[Point<L::Word>]> = bits.chunks_exact(widths.iter().sum::<u32>() as usize).collect();
+    map_on(&bits, threads, |bits| weighted(bits))
 }
 
 /// `sum_b 2^b * bits[b]`.

@@ -5,7 +5,6 @@
 
 use crate::Fp;
 use ff::Field;
-use pasta_curves::deferred::DeferredField;
 
 /// Number of variables of an axis of length `len`: `ceil(log2(len))`, 0 for lengths 0 and 1.
 pub fn variables(len: usize) -> usize {
@@ -128,25 +127,6 @@ pub fn prefix_moments(point: &[Fp], bound: usize) -> (Fp, Fp) {
     (mass, moment)
 }
 
-/// A round of the sum-check over `x * u`: for `h(t) = sum_s x(t, s) u(t, s)`, `h(0)` and the coefficient of `t^2`.
-///
-/// Of a single entry there is no round left: both are 0.
-///
-/// # Panics
-/// If the lengths differ.
-pub fn product_round(x: &[Fp], u: &[Fp]) -> (Fp, Fp) {
-    assert_eq!(x.len(), u.len(), "vectors of equal length");
-    let half = x.len() / 2;
-    let ((x0, x1), (u0, u1)) = (x.split_at(half), u.split_at(half));
-    let mut at_zero = <Fp as DeferredField>::Accumulator::default();
-    let mut leading = <Fp as DeferredField>::Accumulator::default();
-    for ((x0, x1), (u0, u1)) in x0.iter().zip(x1).zip(u0.iter().zip(u1)) {
-        Fp::mul_accumulate(&mut at_zero, x0, u0);
-        Fp::mul_accumulate(&mut leading, &(x1 - x0), &(u1 - u0));
-    }
-    (Fp::reduce(at_zero), Fp::reduce(leading))
-}
-
 /// Binds the most significant variable of `values` to `r`, in place: the vector halves.
 pub fn bind_top(values: &mut Vec<Fp>, r: Fp) {
     let half = values.len() / 2;
@@ -183,26 +163,6 @@ mod tests {
                 eq_table(&point(m + 1)[1..]).iter().zip(&table).map(|(a, b)| *a * b).sum::<Fp>()
             );
         }
-    }
-
-    #[test]
-    fn product_rounds_agree_with_the_polynomial() {
-        for m in 1..6 {
-            let (x, u) = (eq_table(&point(m)), eq_table(&point(m + 1)[1..]));
-            let (at_zero, leading) = product_round(&x, &u);
-            let at = |t: u64| -> Fp {
-                let bound = |v: &[Fp]| {
-                    let mut v = v.to_vec();
-                    bind_top(&mut v, Fp::from(t));
-                    v
-                };
-                bound(&x).iter().zip(bound(&u)).map(|(x, u)| *x * u).sum()
-            };
-            assert_eq!(at_zero, at(0));
-            // The second difference of a quadratic is twice its leading coefficient.
-            assert_eq!(leading.double(), at(2) - at(1).double() + at(0));
-        }
-        assert_eq!(product_round(&[Fp::ONE], &[Fp::ONE]), (Fp::ZERO, Fp::ZERO));
     }
 
     #[test]

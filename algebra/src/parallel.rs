@@ -19,8 +19,13 @@ pub(crate) fn pieces_for(threads: usize) -> usize {
     if threads > 1 { 2 * threads } else { 1 }
 }
 
+/// The results of `f` on every item, in order; on all threads of the pool if that is about `nanoseconds` of work and pays.
+pub fn map<T: Sync, R: Send>(items: &[T], nanoseconds: usize, f: impl Fn(&T) -> R + Send + Sync) -> Vec<R> {
+    map_on(items, threads_for(nanoseconds), f)
+}
+
 /// Applies `f` to every item, in order, on all threads of the pool if `threads > 1`.
-pub(crate) fn map<T: Sync, R: Send>(
+pub(crate) fn map_on<T: Sync, R: Send>(
     items: &[T],
     threads: usize,
     f: impl Fn(&T) -> R + Send + Sync,
@@ -34,7 +39,7 @@ pub(crate) fn map<T: Sync, R: Send>(
     items.iter().map(f).collect()
 }
 
-/// [`map`] over items that are used up, such as parts of a vector to be written.
+/// [`map_on`] over items that are used up, such as parts of a vector to be written.
 pub(crate) fn map_owned<T: Send, R: Send>(
     items: Vec<T>,
     threads: usize,

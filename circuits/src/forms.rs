@@ -5,6 +5,7 @@ use crate::layout::{Layout, Piece, support};
 use ff::{Field, PrimeField};
 use provenn_algebra::Fp;
 use provenn_algebra::multilinear::{eq_prefix, variables};
+use provenn_algebra::parallel;
 use provenn_algebra::small::from_i64;
 use std::collections::HashMap;
 
@@ -214,15 +215,18 @@ pub fn combine(
 impl Combined {
     /// The terms as pieces over columns and rows, merged where that is cheap to see: what a prover sums over.
     pub fn pieces(&self, circuit: &Circuit, layout: &Layout) -> Vec<Piece> {
-        let mut pieces = Pieces { single: vec![None; layout.columns()], n: layout.n, ..Pieces::default() };
-        for TensorTerm { coefficient, tensor, vectors } in &self.terms {
-            for piece in layout.factor(*tensor, &circuit.tensors[*tensor].shape, *coefficient, vectors) {
-                pieces.add(piece);
-            }
-        }
-        pieces.finish()
+        let factored = parallel::map(&self.terms, FACTOR * layout.n * self.terms.len(), |term| {
+            let TensorTerm { coefficient, tensor, vectors } = term;
+            layout.factor(*tensor, &circuit.tensors[*tensor].shape, *coefficient, vectors)
+        });
+        let mut pieces = Pieces { single: vec![Vec::new(); layout.columns()], ..Pieces::default() };
+        factored.into_iter().flatten().for_each(|piece| pieces.add(piece));
+        pieces.finish(layout.n)
     }
 }
+
+/// Nanoseconds for one row of a piece, to decide about threads.
+const FACTOR: usize = 20;
 
 /// Pieces of at most this many columns are added to those columns' own row vectors: then tensors of few columns cost
 /// memory in proportion to their entries, however many constraints read them (lowering limits how many those are).
@@ -231,9 +235,9 @@ pub(crate) const FEW_COLUMNS: usize = 4;
 /// A sum of pieces, merged where that is cheap to see.
 #[derive(Default)]
 struct Pieces {
-    n: usize,
-    /// Pieces on few columns merge into one row vector per column.
-    single: Vec<Option<Vec<Fp>>>,
+    /// Pieces on few columns merge into one row vector per column: here are their numbers, with the weights of the column.
+    single: Vec<Vec<(usize, Fp)>>,
+    few: Vec<Piece>,
     wide: Vec<Piece>,
     /// Numbers of wide pieces by what is easily seen of their columns or rows.
     by_columns: HashMap<Mark, Vec<usize>>,
@@ -256,11 +260,9 @@ impl Pieces {
         if piece.columns.len() <= FEW_COLUMNS {
             for (column, weight) in piece.columns.iter().enumerate().filter(|(_, w)| !bool::from(w.is_zero()))
             {
-                let rows = self.single[piece.first + column].get_or_insert_with(|| vec![Fp::ZERO; self.n]);
-                for (slot, e) in rows[piece.row..].iter_mut().zip(&piece.rows) {
-                    *slot += *weight * e;
-                }
+                self.single[piece.first + column].push((self.few.len(), *weight));
             }
+            self.few.push(piece);
             return;
         }
         let columns = mark(piece.first, piece.columns.len(), &piece.columns);
@@ -295,10 +297,23 @@ impl Pieces {
         }
     }
 
-    fn finish(self) -> Vec<Piece> {
-        let single = self.single.into_iter().enumerate();
-        let single = single.filter_map(|(first, rows)| {
-            rows.map(|rows| Piece { columns: vec![Fp::ONE], first, row: 0, rows })
+    /// The pieces, of which the merged ones cover all `n` rows.
+    fn finish(self, n: usize) -> Vec<Piece> {
+        let terms: usize = self.single.iter().map(Vec::len).sum();
+        let columns: Vec<usize> =
+            (0..self.single.len()).filter(|&column| !self.single[column].is_empty()).collect();
+        let single = parallel::map(&columns, FACTOR * n * terms, |&first| {
+            let mut rows = vec![Fp::ZERO; n];
+            for &(at, weight) in &self.single[first] {
+                let piece = &self.few[at];
+                let slots = rows[piece.row..].iter_mut().zip(&piece.rows);
+                if weight == Fp::ONE {
+                    slots.for_each(|(slot, e)| *slot += e);
+                } else {
+                    slots.for_each(|(slot, e)| *slot += weight * e);
+                }
+            }
+            Piece { columns: vec![Fp::ONE], first, row: 0, rows }
         });
         // What is 0 at the ends of a piece costs nobody anything.
         let trimmed = self.wide.into_iter().map(|piece| {

@@ -400,6 +400,10 @@ fn outer_product(axes: &[usize], shape: &[usize], vectors: &[Vec<Fp>], scale: Fp
 /// of a look-up's box has vectors that are 0 outside a range.
 fn products(a: &[Fp], b: &[Fp], len: usize) -> Vec<Fp> {
     let mut products = vec![Fp::ZERO; a.len() * len];
+    if a == [Fp::ONE] {
+        products[..b.len()].copy_from_slice(b);
+        return products;
+    }
     let range = support(b);
     for (chunk, x) in products.chunks_mut(len).zip(a).filter(|(_, x)| !bool::from(x.is_zero())) {
         for (slot, y) in chunk[range.clone()].iter_mut().zip(&b[range.clone()]) {
@@ -427,14 +431,14 @@ fn rank_factor(vector: &[Fp], width: usize) -> Vec<(Vec<Fp>, Vec<Fp>)> {
             block
         })
         .collect();
-    // Per basis vector: block weights, the vector, the place of its first non-zero entry.
-    let mut basis: Vec<(Vec<Fp>, Vec<Fp>, usize)> = Vec::new();
+    // Per basis vector: block weights, the vector, the place of its first non-zero entry, and that entry's inverse.
+    let mut basis: Vec<(Vec<Fp>, Vec<Fp>, usize, Fp)> = Vec::new();
     for (b, block) in blocks.iter().enumerate() {
         let Some(pivot) = block.iter().position(|v| !bool::from(v.is_zero())) else { continue };
-        let known = basis.iter_mut().find_map(|(weights, row, place)| {
-            let (own, other) = (row[*place], block[*place]);
-            (*place == pivot && block.iter().zip(row.iter()).all(|(v, r)| own * v == other * r))
-                .then(|| (weights, other * Option::from(own.invert()).unwrap_or(Fp::ZERO)))
+        let known = basis.iter_mut().find_map(|(weights, row, place, inverse)| {
+            let ratio = block[pivot] * *inverse;
+            (*place == pivot && block.iter().zip(row.iter()).all(|(v, r)| *v == ratio * r))
+                .then_some((weights, ratio))
         });
         if let Some((weights, ratio)) = known {
             weights[b] = ratio;
@@ -450,10 +454,11 @@ fn rank_factor(vector: &[Fp], width: usize) -> Vec<(Vec<Fp>, Vec<Fp>)> {
         } else {
             let mut weights = vec![Fp::ZERO; blocks.len()];
             weights[b] = Fp::ONE;
-            basis.push((weights, block.clone(), pivot));
+            let inverse = Option::from(block[pivot].invert()).unwrap_or(Fp::ZERO);
+            basis.push((weights, block.clone(), pivot, inverse));
         }
     }
-    basis.into_iter().map(|(weights, row, _)| (weights, row)).collect()
+    basis.into_iter().map(|(weights, row, ..)| (weights, row)).collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::witness::Witness;
 use ff::Field;
 use provenn_algebra::Fp;
+use provenn_algebra::inner_products::Entries;
 use provenn_algebra::small::{Coefficients, Integer, fold_rows, from_i64};
 use provenn_circuits::circuit::Circuit;
 use provenn_circuits::layout::{Group, Layout};
@@ -53,9 +54,9 @@ impl ColumnSet {
             let entries = &self.entries[next * self.n..(next + same.len()) * self.n];
             let entries = if same[0] {
                 // No entry is changed by the cast.
-                Entries::Narrow(entries.iter().map(|&v| v as i16).collect())
+                Packed::Narrow(entries.iter().map(|&v| v as i16).collect())
             } else {
-                Entries::Wide(entries.to_vec())
+                Packed::Wide(entries.to_vec())
             };
             let start = self.first + next;
             next += same.len();
@@ -84,16 +85,26 @@ pub(crate) struct PackedSet {
 /// Consecutive columns of one type.
 struct Run {
     columns: Range<usize>,
-    entries: Entries,
+    entries: Packed,
 }
 
 /// Entries, column after column.
-enum Entries {
+enum Packed {
     Narrow(Vec<i16>),
     Wide(Vec<i64>),
 }
 
 impl PackedSet {
+    /// The entries of one column, if it is in this set.
+    fn column(&self, number: usize) -> Option<Entries<'_>> {
+        let run = self.runs.iter().find(|run| run.columns.contains(&number))?;
+        let start = (number - run.columns.start) * self.n;
+        Some(match &run.entries {
+            Packed::Narrow(entries) => Entries::Narrow(&entries[start..start + self.n]),
+            Packed::Wide(entries) => Entries::Wide(&entries[start..start + self.n]),
+        })
+    }
+
     /// No columns, of `n` entries.
     pub(crate) fn empty(n: usize) -> PackedSet {
         PackedSet { n, runs: Vec::new(), blinds: Vec::new() }
@@ -108,8 +119,8 @@ impl PackedSet {
                 let coefficients = &coefficients[start - first..end - first];
                 let range = (start - run.columns.start) * self.n..(end - run.columns.start) * self.n;
                 match &run.entries {
-                    Entries::Narrow(entries) => add_columns(&entries[range], coefficients, sum),
-                    Entries::Wide(entries) => add_columns(&entries[range], coefficients, sum),
+                    Packed::Narrow(entries) => add_columns(&entries[range], coefficients, sum),
+                    Packed::Wide(entries) => add_columns(&entries[range], coefficients, sum),
                 }
             }
         }
@@ -138,8 +149,8 @@ impl Drop for PackedSet {
         self.blinds.zeroize();
         for run in &mut self.runs {
             match &mut run.entries {
-                Entries::Narrow(entries) => entries.zeroize(),
-                Entries::Wide(entries) => entries.zeroize(),
+                Packed::Narrow(entries) => entries.zeroize(),
+                Packed::Wide(entries) => entries.zeroize(),
             }
         }
     }
@@ -154,10 +165,20 @@ impl Columns<'_> {
     /// The sum of consecutive columns from `first` on, times their coefficients, on rows `0..n`.
     pub(crate) fn sum(&self, first: usize, coefficients: &[Fp], n: usize) -> Vec<Fp> {
         let mut sum = vec![Fp::ZERO; n];
-        for set in &self.sets {
-            set.add(first, coefficients, &mut sum);
-        }
+        self.add(first, coefficients, &mut sum);
         sum
+    }
+
+    /// Adds consecutive columns from `first` on, times their coefficients, to `sum`.
+    pub(crate) fn add(&self, first: usize, coefficients: &[Fp], sum: &mut [Fp]) {
+        for set in &self.sets {
+            set.add(first, coefficients, sum);
+        }
+    }
+
+    /// The entries of one column; none if there is no such column.
+    pub(crate) fn column(&self, number: usize) -> Entries<'_> {
+        self.sets.iter().find_map(|set| set.column(number)).unwrap_or(Entries::Narrow(&[]))
     }
 
     /// Blinds of all columns, in order of their numbers.
@@ -193,7 +214,7 @@ mod tests {
             ColumnSet { first, n: N, entries, blinds }.pack()
         };
         let whole = set(0, 0..ends.len());
-        let narrow = |run: &Run| matches!(run.entries, Entries::Narrow(_));
+        let narrow = |run: &Run| matches!(run.entries, Packed::Narrow(_));
         let runs: Vec<_> = whole.runs.iter().map(|run| (run.columns.clone(), narrow(run))).collect();
         assert_eq!(runs, [(0..2, true), (2..4, false), (4..5, true), (5..6, false), (6..7, true)]);
         let (empty, start, rest) = (PackedSet::empty(N), set(0, 0..3), set(3, 3..ends.len()));

@@ -9,7 +9,7 @@ use crate::prepared::OneTimeVectors;
 use crate::products::ProductRandomness;
 use ff::{Field, PrimeField};
 use provenn_algebra::commit::Committer;
-use provenn_algebra::multilinear::{bind_top, product_round};
+use provenn_algebra::inner_products::{Entries, InnerProducts, Pair};
 use provenn_algebra::small::{combination, inner_product_field};
 use provenn_algebra::transcript::ProverTranscript;
 use provenn_algebra::{EqAffine, Fp};
@@ -19,7 +19,7 @@ use provenn_circuits::layout::Piece;
 use provenn_circuits::products::{ProductKeys, UNUSABLE_ROWS};
 use provenn_circuits::system::{System, round_mask_coefficients};
 use rayon::prelude::*;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// First messages of the opening, before its challenge.
 pub(crate) struct OpeningMessages {
@@ -65,12 +65,12 @@ impl Closing<'_> {
     ) -> Result<(), ProverError> {
         let n = self.system.layout.n;
         let folded = self.folded_columns();
-        let bound = self.row_rounds(&folded, transcript);
+        let (bound, at_bound) = self.row_rounds(&folded, transcript);
         let opening = Opening::new(self.combined, self.system, &bound);
 
         let zeta = transcript.challenge();
         let powers = KnowledgePowers::new(&self.system.layout, self.system.mask_columns, zeta);
-        let y = self.combination(&folded, &opening);
+        let y = self.combination(folded, &at_bound, &opening);
         let z = Zeroizing::new(self.column_sum(&powers.columns, &powers.masks));
         let y_mu = self.gate_sum(&opening.gate_masks);
         let z_mu = self.gate_sum(&powers.gate_masks);
@@ -128,76 +128,65 @@ impl Closing<'_> {
         Ok(())
     }
 
-    /// For every piece of the claim, the combination of its columns.
+    /// For every piece of the claim, the combination of its columns; nothing for a column that stands for itself.
     fn folded_columns(&self) -> Vec<Vec<Fp>> {
         let n = self.system.layout.n;
-        self.pieces.par_iter().map(|piece| self.columns.sum(piece.first, &piece.columns, n)).collect()
+        let sum = |piece: &Piece| {
+            if is_column(piece) { Vec::new() } else { self.columns.sum(piece.first, &piece.columns, n) }
+        };
+        self.pieces.par_iter().map(sum).collect()
     }
 
-    /// The masked sum-check over the row variables; returns its challenges.
-    fn row_rounds(&self, folded: &[Vec<Fp>], transcript: &mut ProverTranscript) -> Vec<Fp> {
-        let n = self.system.layout.n;
-        let padded = |from: usize, values: &mut dyn Iterator<Item = Fp>| {
-            let mut vector = vec![Fp::ZERO; n];
-            for (slot, value) in vector[from..].iter_mut().zip(values) {
-                *slot = value;
-            }
-            vector
-        };
-        let pieces = self
-            .pieces
-            .iter()
-            .zip(folded)
-            .map(|(piece, x)| (x.clone(), padded(piece.row, &mut piece.rows.iter().copied())));
-        let rounds = self.masks.rounds.iter().enumerate().map(|(column, mask)| {
-            (mask.clone(), padded(0, &mut self.combined.rounds.iter().skip(column * n).take(n).copied()))
+    /// The masked sum-check over the row variables; returns its challenges, and the rows of every piece at that point.
+    fn row_rounds(&self, folded: &[Vec<Fp>], transcript: &mut ProverTranscript) -> (Vec<Fp>, Vec<Fp>) {
+        let (n, nu) = (self.system.layout.n, self.system.layout.nu());
+        let gates: [Vec<Fp>; GATE_COLUMNS] =
+            std::array::from_fn(|column| self.combined.gates.iter().map(|cells| cells[column]).collect());
+        let pieces = self.pieces.iter().zip(folded).map(|(piece, x)| {
+            let x = if is_column(piece) { self.columns.column(piece.first) } else { Entries::Field(x) };
+            Pair { x, u: &piece.rows, first: piece.row }
         });
-        let gates = self.masks.gates.iter().enumerate().map(|(column, mask)| {
-            let weights = padded(0, &mut self.combined.gates.iter().map(|cells| cells[column]));
-            (padded(0, &mut mask.iter().copied()), weights)
-        });
-        let mut pairs: Vec<(Vec<Fp>, Vec<Fp>)> = pieces.chain(rounds).chain(gates).collect();
+        let mask = |(x, u)| Pair { x: Entries::Field(x), u, first: 0 };
+        let rounds =
+            self.masks.rounds.iter().map(Vec::as_slice).zip(self.combined.rounds.chunks(n)).map(mask);
+        let gates = self.masks.gates.iter().map(Vec::as_slice).zip(gates.iter().map(Vec::as_slice)).map(mask);
+        let pairs: Vec<Pair<'_>> = pieces.chain(rounds).chain(gates).collect();
+        let mut products = InnerProducts::new(&pairs, nu);
         let mut claim = self.combined.target;
-        let mut bound = Vec::with_capacity(self.system.layout.nu());
-        let add = |a: (Fp, Fp), b: (Fp, Fp)| (a.0 + b.0, a.1 + b.1);
-        let zero = || (Fp::ZERO, Fp::ZERO);
-        let mut message = pairs.par_iter().map(|(x, u)| product_round(x, u)).reduce(zero, add);
+        let mut bound = Vec::with_capacity(nu);
         for masks in self.masks.rows.chunks(2) {
-            let (h0, h2) = message;
+            let (h0, h2) = products.sums();
             let h1 = claim - h0.double() - h2;
             transcript.scalar(&(h1 + masks[0]));
             transcript.scalar(&(h2 + masks[1]));
             let rho = transcript.challenge();
             claim = claim * Fp::TWO_INV + (rho - Fp::TWO_INV) * h1 + (rho.square() - Fp::TWO_INV) * h2;
             bound.push(rho);
-            // Each pair is bound and read again while it is in the cache; small ones are not worth a thread of their own.
-            let entries = self.system.layout.n >> bound.len();
-            message = pairs
-                .par_iter_mut()
-                .with_min_len((1 << 12) / entries)
-                .map(|(x, u)| {
-                    bind_top(x, rho);
-                    bind_top(u, rho);
-                    product_round(x, u)
-                })
-                .reduce(zero, add);
+            products.bind(&rho);
         }
-        for (x, _) in &mut pairs {
-            x.zeroize();
-        }
-        bound
+        let mut at_bound = products.ends();
+        at_bound.truncate(self.pieces.len());
+        (bound, at_bound)
     }
 
-    /// `Y`: the columns combined with the opening's coefficients, from the folded pieces.
-    fn combination(&self, folded: &[Vec<Fp>], opening: &Opening) -> Zeroizing<Vec<Fp>> {
-        let at_r: Vec<Fp> = self
-            .pieces
-            .par_iter()
-            .map(|piece| {
-                inner_product_field(&piece.rows, &opening.eq[piece.row..piece.row + piece.rows.len()])
-            })
-            .collect();
-        let mut y = Zeroizing::new(combination(&at_r, folded, self.system.layout.n));
+    /// `Y`: the columns combined with the opening's coefficients, from the folded pieces and their rows at the opening's point.
+    fn combination(
+        &self,
+        mut folded: Vec<Vec<Fp>>,
+        at_bound: &[Fp],
+        opening: &Opening,
+    ) -> Zeroizing<Vec<Fp>> {
+        let n = self.system.layout.n;
+        let (columns, others): (Vec<usize>, Vec<usize>) =
+            (0..self.pieces.len()).partition(|&at| is_column(&self.pieces[at]));
+        let coefficients: Vec<Fp> = others.iter().map(|&at| at_bound[at]).collect();
+        let vectors: Vec<Vec<Fp>> = others.iter().map(|&at| std::mem::take(&mut folded[at])).collect();
+        let mut y = Zeroizing::new(combination(&coefficients, &vectors, n));
+        let follow = |a: &usize, b: &usize| self.pieces[*a].first + 1 == self.pieces[*b].first;
+        for run in columns.chunk_by(follow) {
+            let coefficients: Vec<Fp> = run.iter().map(|&at| at_bound[at]).collect();
+            self.columns.add(self.pieces[run[0]].first, &coefficients, &mut y);
+        }
         self.add_masks(&mut y, &opening.masks);
         y
     }
@@ -226,6 +215,11 @@ impl Closing<'_> {
         }
         sum
     }
+}
+
+/// Whether a piece is one column as it is.
+fn is_column(piece: &Piece) -> bool {
+    piece.columns == [Fp::ONE]
 }
 
 /// Step 16: the sums of halo2's and the masks' values on the last rows, column by column, then the sums of the blinds.

@@ -11,7 +11,7 @@ mod portable;
 
 use crate::Fp;
 use crate::backend::{Backend, backend};
-use crate::parallel::{map, pieces_for, ranges, threads_for};
+use crate::parallel::{map_on, pieces_for, ranges, threads_for};
 use ff::{Field, FromUniformBytes, PrimeField};
 use pasta_curves::deferred::DeferredField;
 use std::ops::Range;
@@ -166,7 +166,7 @@ pub fn inner_product_on(backend: Backend, coefficients: &Coefficients, values: &
             Kernels::Ifma(ifma) => ifma.stretch_product(&stretch, values),
         }
     };
-    map(&stretches, kernels.threads(values.len()), product).into_iter().sum()
+    map_on(&stretches, kernels.threads(values.len()), product).into_iter().sum()
 }
 
 /// Combines the rows of a matrix: `out[c] = sum_r coefficients[r] * values[r*width + c]`.
@@ -204,7 +204,7 @@ pub fn fold_rows_on<T: Integer>(
         }
     };
     let mut out = vec![Fp::ZERO; width];
-    for ((strip, _), part) in pieces.iter().zip(map(&pieces, threads, fold)) {
+    for ((strip, _), part) in pieces.iter().zip(map_on(&pieces, threads, fold)) {
         for (out, part) in out[strip.start..strip.end].iter_mut().zip(part) {
             *out += part;
         }
@@ -248,7 +248,7 @@ pub fn fold_columns_on(
             Kernels::Ifma(ifma) => ifma.fold_columns(coefficients, rows),
         }
     };
-    map(&pieces, threads, fold).concat()
+    map_on(&pieces, threads, fold).concat()
 }
 
 /// `sum_i a[i] * b[i]`.
@@ -259,7 +259,7 @@ pub fn inner_product_field(a: &[Fp], b: &[Fp]) -> Fp {
     assert_eq!(a.len(), b.len(), "vectors of equal length");
     let threads = threads_for(a.len() * 10);
     let pieces = ranges(a.len(), a.len().div_ceil(4 * threads));
-    map(&pieces, threads, |range| {
+    map_on(&pieces, threads, |range| {
         let mut total = <Fp as DeferredField>::Accumulator::default();
         for (x, y) in a[range.clone()].iter().zip(&b[range.clone()]) {
             Fp::mul_accumulate(&mut total, x, y);
@@ -278,7 +278,7 @@ pub fn combination(coefficients: &[Fp], vectors: &[Vec<Fp>], len: usize) -> Vec<
     assert_eq!(coefficients.len(), vectors.len(), "one coefficient per vector");
     let threads = threads_for(coefficients.len() * len * 10);
     let pieces = ranges(len, len.div_ceil(pieces_for(threads)));
-    map(&pieces, threads, |range| {
+    map_on(&pieces, threads, |range| {
         let mut sums = vec![<Fp as DeferredField>::Accumulator::default(); range.len()];
         for (coefficient, vector) in coefficients.iter().zip(vectors) {
             for (sum, entry) in sums.iter_mut().zip(&vector[range.clone()]) {
