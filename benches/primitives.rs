@@ -1,18 +1,18 @@
-//! Benchmarks of the primitives: field, small-integer sums, commitments, multi-scalar
+//! Benchmarks of the primitives: field, small-integer sums, trees of fractions, commitments, multi-scalar
 //! multiplication, point decoding.
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use halo2_proofs::arithmetic::{Field, best_multiexp};
 use provenn_algebra::backend::{Backend, backend};
 use provenn_algebra::commit::Committer;
 use provenn_algebra::encoding::{compress, decompress_on};
 use provenn_algebra::fixed::FixedBases;
+use provenn_algebra::fractions::{Leaves, Tree};
 use provenn_algebra::generators::generators;
 use provenn_algebra::inner_products::{Entries, InnerProducts, Pair};
 use provenn_algebra::msm::msm_on;
 use provenn_algebra::small::{
-    Coefficients, fold_columns_on, fold_rows_on, from_i64, inner_product_field, inner_product_on,
-    row_products_on,
+    Coefficients, fold_columns_on, fold_rows_on, inner_product_field, inner_product_on, row_products_on,
 };
 use provenn_algebra::{Fp, Fq};
 use rand_chacha::ChaCha20Rng;
@@ -113,6 +113,64 @@ fn small(c: &mut Criterion) {
     group.finish();
 }
 
+/// `2^variables` leaves, most of them rows of one table, as look-ups make them.
+fn leaves(backend: Backend, variables: usize) -> Leaves {
+    const ROWS: u32 = 1 << 10;
+    let mut leaves = Leaves::on(backend);
+    let column = integers(ROWS as usize, 8);
+    let constants = scalars(2);
+    let first = leaves.rows(&constants[0], &constants[1..], &[&column]);
+    leaves.resize(1 << variables);
+    let (numerators, denominators) = leaves.entries();
+    numerators.fill(Leaves::ONE);
+    for (leaf, entry) in denominators.iter_mut().enumerate() {
+        *entry = first + leaf as u32 * 37 % ROWS;
+    }
+    leaves
+}
+
+/// The tree of fractions over leaves, and all rounds of the sum-check over its largest level, which is half of all levels' work.
+fn fractions(c: &mut Criterion) {
+    let mut group = c.benchmark_group("fractions");
+    group.sample_size(10);
+    for variables in 12..=17 {
+        let (point, lambda) = (scalars(variables), scalars(1)[0]);
+        group.throughput(Throughput::Elements(1 << variables));
+        for backend in backends() {
+            let name = |what: &str| BenchmarkId::new(format!("{what}, {}", backend.name()), 1 << variables);
+            group.bench_function(name("tree"), |b| {
+                b.iter_batched(
+                    || leaves(backend, variables),
+                    |leaves| Tree::new(leaves, variables),
+                    BatchSize::PerIteration,
+                );
+            });
+            group.bench_function(name("rounds of the last level"), |b| {
+                b.iter_batched(
+                    || {
+                        let mut tree = Tree::new(leaves(backend, variables), variables);
+                        tree.root();
+                        for level in 1..variables - 1 {
+                            tree.layer(&point[..level], &lambda);
+                        }
+                        tree
+                    },
+                    |mut tree| {
+                        let mut layer = tree.layer(&point[..variables - 1], &lambda);
+                        for rho in &point[..variables - 1] {
+                            black_box(layer.sums());
+                            layer.bind(rho);
+                        }
+                        layer.end()
+                    },
+                    BatchSize::PerIteration,
+                );
+            });
+        }
+    }
+    group.finish();
+}
+
 fn commitments(c: &mut Criterion) {
     const VALUES: usize = 1 << 14;
     const FIELD_COLUMNS: usize = 4;
@@ -136,7 +194,7 @@ fn commitments(c: &mut Criterion) {
                     b.iter_batched(
                         || Committer::on(backend, n),
                         |committer| committer.commit_small(black_box(&columns), &blinds),
-                        criterion::BatchSize::LargeInput,
+                        BatchSize::LargeInput,
                     );
                 });
             }
@@ -231,5 +289,5 @@ fn rounds(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, field, small, rounds, commitments, multi_scalar, fixed_bases, points);
+criterion_group!(benches, field, small, fractions, rounds, commitments, multi_scalar, fixed_bases, points);
 criterion_main!(benches);

@@ -1,11 +1,10 @@
 //! The steps of a proof, and whole proofs of the bundled models.
 #![allow(missing_docs, reason = "criterion's macros generate undocumented functions")]
 
-mod models;
-
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use halo2_proofs::plonk::create_proof;
 use provenn_algebra::transcript::ProverTranscript;
+use provenn_benches as models;
 use provenn_circuits::products::{MIN_K, ProductCircuit, ProductKeys};
 use provenn_models::zoo::{self, ZooModel};
 use provenn_prover::stages::{Reduction, product_rows, products};
