@@ -1,4 +1,4 @@
-//! Keys and proofs of format version 2, kept as files: whoever changes the protocol or a format without changing the version
+//! Keys and proofs of format version 3, kept as files: whoever changes the protocol or a format without changing the version
 //! finds out here.
 //!
 //! Made from two bundled models, `digits-mlp` and `conv1d-timeseries`, by
@@ -29,14 +29,14 @@ fn artifacts_of_this_version_stay_valid() -> Result<(), Rejection> {
     check(
         KEY,
         PROOF,
-        "331cbc2daa4783bac4ba51cdcdcbba67eab362db438bcf890457a7ef33f68b06",
+        "3498713621e5490bfb30b5df0205b5d2c10e7df37a116c93c581716e8e57ad00",
         64,
-        &[-4101608, 2033077, -1102942, -1523055, -1736764, -2432540, -1848464, -1286608, -50202, -2821425],
+        &[-1025256, 509039, -276723, -381431, -433714, -608004, -461154, -323325, -13301, -705845],
     )?;
     check(
         CONVOLUTIONAL_KEY,
         CONVOLUTIONAL_PROOF,
-        "ab3ed325d0c9bd297a8363775200882d8117367f960368a9144acbe4d6471574",
+        "505d3a4ae6dfcc2ea2258198d8359e5413df227a2f319d31eda968fdcdaace4c",
         128,
         &[-121485, -110365, -422418, 250485, -117508, 76006],
     )
