@@ -9,7 +9,7 @@ use crate::layout::{Layout, MIN_ROWS};
 use crate::lower::{Modes, inference, key};
 use crate::model::{LayerList, Range, TableBits};
 use crate::products::{MAX_K, size_parameter, usable_rows};
-use crate::reduction::{Party, Plan, readings, reduce};
+use crate::reduction::{BlockKind, Party, Plan, readings, reduce};
 use ff::PrimeField;
 use provenn_algebra::Fp;
 
@@ -113,6 +113,47 @@ impl System {
             gates: self.plan.gates,
         }
     }
+}
+
+impl System {
+    /// What each of so many layers has of these sizes, in model order. Tables and their multiplicities, the input and its range
+    /// checks are no layer's.
+    pub fn layer_counts(&self, layers: usize) -> Vec<LayerCounts> {
+        let mut counts = vec![LayerCounts::default(); layers];
+        let origins = &self.circuit.origins;
+        for (id, (tensor, placement)) in self.circuit.tensors.iter().zip(&self.layout.placements).enumerate()
+        {
+            let own = origins.tensor(id).and_then(|node| counts.get_mut(node));
+            if let (Some(own), true, false) =
+                (own, placement.is_some(), matches!(tensor.role, Role::Weight(_)))
+            {
+                own.committed += tensor.len();
+            }
+        }
+        for (index, lookup) in self.circuit.lookups.iter().enumerate() {
+            if let Some(own) = origins.lookup(index).and_then(|node| counts.get_mut(node)) {
+                own.lookups += lookup.extents.iter().product::<usize>();
+            }
+        }
+        for block in self.plan.leaves.iter().flat_map(|leaves| &leaves.blocks) {
+            let BlockKind::Site(index) = block.kind else { continue };
+            if let Some(own) = origins.lookup(index).and_then(|node| counts.get_mut(node)) {
+                own.leaves += 1 << block.variables;
+            }
+        }
+        counts
+    }
+}
+
+/// Sizes of one layer's part of a circuit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LayerCounts {
+    /// Values committed per proof.
+    pub committed: usize,
+    /// Look-ups.
+    pub lookups: usize,
+    /// Leaves of the fraction tree, padding included.
+    pub leaves: usize,
 }
 
 /// Sizes of one circuit.
