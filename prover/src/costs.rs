@@ -50,7 +50,7 @@ impl Shared {
         match self {
             Shared::Statement => "statement",
             Shared::Masks => "masks",
-            Shared::Opening => "opening, shared",
+            Shared::Opening => "shared opening",
             Shared::Products => "halo2 proof",
             Shared::Encoding => "encoding",
         }

@@ -6,6 +6,7 @@ use crate::hooks::Hooks;
 use crate::watch::{Digits, Lap, Watch, Work};
 use crate::{Phase, ProveOptions, ProvingKey};
 use provenn_circuits::Modes;
+use provenn_circuits::artifact::{Kind, ProofContent, decode};
 use provenn_circuits::circuit::Role;
 use provenn_circuits::layers::{Function, Gemm, Layer};
 use provenn_circuits::layout::Group;
@@ -256,4 +257,22 @@ fn measuring_changes_no_byte() {
     };
     let plain = prove(&mut Watch::new(&mut |_| {}));
     assert_eq!(prove(&mut Watch::measuring(&mut |_| {})), plain);
+}
+
+#[test]
+fn a_proofs_messages_have_the_bytes_that_are_counted() {
+    // With and without look-ups, contracts, saturations, halving.
+    let halved = Recipe { widths: vec![90, 70, 8], shift: 9, ..Recipe::default() }.build();
+    let plain = Recipe { widths: vec![7, 3], ..Recipe::default() }.build();
+    for model in [super::false_layers::model(), reshaped(), halved, plain] {
+        let key = key(&model);
+        for modes in Modes::ALL {
+            let options = ProveOptions { modes, ..ProveOptions::default() };
+            let proof = key.prove(&model.random_input(1), options).expect("a valid input").bytes;
+            let content: ProofContent<'_> = decode(Kind::Proof, &proof).expect("a proof");
+            let parts = key.shape().inference(modes).message_parts(key.shape().k);
+            let counted: usize = parts.iter().map(|(_, bytes)| bytes).sum();
+            assert_eq!(counted, content.messages.len(), "{modes:?}: {parts:?}");
+        }
+    }
 }
