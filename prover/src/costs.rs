@@ -102,8 +102,9 @@ impl Costs {
         for lap in laps {
             let shares = owners.shares(&lap.work);
             let whole: f64 = shares.iter().map(|(_, weight)| weight).sum();
-            let shares = if whole > 0.0 { shares } else { vec![(Owner::Shared(Shared::Statement), 1.0)] };
-            let whole = if whole > 0.0 { whole } else { 1.0 };
+            // Work of which there was none, for anybody.
+            let (shares, whole) =
+                if whole > 0.0 { (shares, whole) } else { (vec![(Owner::nobody(lap.phase), 1.0)], 1.0) };
             for (owner, weight) in shares {
                 let time = lap.nanoseconds * weight / whole;
                 match owner {
@@ -121,6 +122,13 @@ impl Costs {
 enum Owner {
     Layer(usize),
     Shared(Shared),
+}
+
+impl Owner {
+    /// Who has the time of a phase that is for no layer.
+    fn nobody(phase: Phase) -> Owner {
+        Owner::Shared(if phase == Phase::Opening { Shared::Opening } else { Shared::Statement })
+    }
 }
 
 impl From<Option<usize>> for Owner {

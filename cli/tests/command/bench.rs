@@ -106,7 +106,7 @@ fn a_table_for_people() {
         assert!(said.out.lines().any(|line| line.starts_with(start)), "{start}: {}", said.out);
     }
     assert!(
-        said.out.contains("runs        2 after one to warm up") && said.out.contains(" 1 threads"),
+        said.out.contains("runs        2 after one to warm up") && said.out.contains("threads: 1,"),
         "{}",
         said.out
     );

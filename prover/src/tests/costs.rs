@@ -183,7 +183,7 @@ fn batched_work_is_divided_by_what_drives_it() {
         .collect();
     let costs = divided(system, Work::Terms(vec![(weights[0], 1.0), (weights[2], 4.0)]));
     assert_eq!(layers(&costs), (2e5, 8e5));
-    assert_eq!(divided(system, Work::Terms(vec![])).shared(Shared::Statement), 1e6);
+    assert_eq!(divided(system, Work::Terms(vec![])).shared(Shared::Opening), 1e6);
     assert_eq!(layers(&divided(system, Work::Subject(Subject::Contract(0)))), (1e6, 0.0));
 
     // A column by the entries of the tensors in it: all parameters fit into three columns of 32.

@@ -15,11 +15,14 @@ pub(super) fn text(ledger: &Ledger) -> String {
         .line(
             "machine",
             format!(
-                "{}, {} cores, {} threads{memory}, {}, {} kernels",
-                machine.processor, machine.cores, machine.threads, machine.system, machine.backend
+                "{}, threads: {}, cores: {}{memory}, {}, {} kernels",
+                machine.processor, machine.threads, machine.cores, machine.system, machine.backend
             ),
         )
-        .line("runs", format!("{} after one to warm up; medians with least and greatest", ledger.runs))
+        .line(
+            "runs",
+            format!("{} after one to warm up, {}; medians with least and greatest", ledger.runs, ledger.date),
+        )
         .text("\n")
         .text(&aligned(&layer_rows(ledger), 3))
         .text("\n");
