@@ -4,6 +4,7 @@
 //! (docs, "The protocol as built", section "Constraints").
 
 use crate::model::Range;
+use crate::origins::Origins;
 use crate::tables::Table;
 use ff::Field;
 use provenn_algebra::Fp;
@@ -365,6 +366,8 @@ pub struct Circuit {
     pub tables: Vec<Table>,
     /// How the witness is computed.
     pub steps: Vec<Step>,
+    /// What each part is there for.
+    pub origins: Origins,
     /// The entries of curves that have been computed, by table.
     pub(crate) curves: CurveEntries,
 }

@@ -261,6 +261,13 @@ impl Layout {
         }
     }
 
+    /// The columns in which a tensor has entries; none if it is not committed.
+    pub fn columns_of(&self, id: TensorId, shape: &[usize]) -> Range<usize> {
+        let Some(placement) = &self.placements[id] else { return 0..0 };
+        let count = if placement.wide { split(&placement.order, shape, self.nu()).columns(shape) } else { 1 };
+        placement.column..placement.column + count
+    }
+
     /// Field elements of the pieces that a view of a tensor becomes, at most: the rank of its straddling axis times the columns
     /// and the rows.
     pub fn piece_len(&self, view: &View, extents: &[usize], shape: &[usize]) -> u64 {

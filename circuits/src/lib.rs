@@ -18,6 +18,7 @@ pub mod layers;
 pub mod layout;
 pub mod lower;
 pub mod model;
+pub mod origins;
 pub mod products;
 pub mod reduction;
 pub mod system;

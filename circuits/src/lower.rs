@@ -100,10 +100,12 @@ pub fn inference(layers: &LayerList, modes: Modes) -> Result<Circuit, CircuitErr
     if modes.input == Visibility::Committed {
         builder.range_check(input, specs[0].range);
     }
+    builder.circuit.attribute(None);
     let mut values = vec![Value { tensor: input, shape: specs[0].shape.clone() }];
     for (index, node) in layers.nodes.iter().enumerate() {
         let operands: Vec<Value> = node.inputs.iter().map(|&value| values[value as usize].clone()).collect();
         values.push(node.layer.as_kind().lower(&mut builder, index, &operands, &specs[index + 1]));
+        builder.circuit.attribute(Some(index));
     }
     if builder.output_node.is_none() {
         // Only reshapes: the output is a copy of the input.
@@ -111,6 +113,7 @@ pub fn inference(layers: &LayerList, modes: Modes) -> Result<Circuit, CircuitErr
         let shape = builder.circuit.tensors[input].shape.clone();
         let output = builder.declare("output", shape, Role::Output(modes.output), spec.range);
         builder.copy(input, output);
+        builder.circuit.attribute(layers.nodes.len().checked_sub(1));
         if modes.output == Visibility::Committed {
             builder.range_check(output, spec.range);
         }
@@ -170,6 +173,10 @@ impl<'l> Builder<'l> {
             ones: HashMap::new(),
         };
         builder.declare_parameters();
+        builder.circuit.attribute(None);
+        for (node, parameters) in builder.parameters.iter().enumerate() {
+            parameters.iter().for_each(|&id| builder.circuit.origins.set_tensor(id, node));
+        }
         builder
     }
 
@@ -253,6 +260,7 @@ impl<'l> Builder<'l> {
                 self.circuit.linears.push(Linear { extents: shape.clone(), expr: side.add(-1, &sum) });
             }
         }
+        self.circuit.attribute(self.circuit.origins.tensor(tensor));
     }
 
     /// `to = from`, for tensors of one shape.
@@ -645,6 +653,7 @@ impl<'l> Builder<'l> {
                 range,
             );
         }
+        self.circuit.attribute(None);
         check_size(&self.circuit, if weights_bounded { MAX_PADDED_WITNESS } else { MAX_PADDED_KEY_WITNESS })?;
         crate::bounds::check(&self.circuit, weights_bounded)?;
         Ok(self.circuit)

@@ -8,8 +8,8 @@ use crate::forms::{GATE_COLUMNS, box_variables};
 use crate::layout::{Layout, MIN_ROWS};
 use crate::lower::{Modes, check_readings, inference, key};
 use crate::model::{LayerList, Range, TableBits};
-use crate::products::{MAX_K, size_parameter, usable_rows};
-use crate::reduction::{Party, Plan, readings, reduce};
+use crate::products::{MAX_K, UNUSABLE_ROWS, size_parameter, usable_rows};
+use crate::reduction::{BlockKind, Party, Plan, readings, reduce};
 use ff::PrimeField;
 use provenn_algebra::Fp;
 
@@ -98,6 +98,69 @@ impl System {
             gates: self.plan.gates,
         }
     }
+}
+
+impl System {
+    /// Bytes of the messages of one proof by what they are, in the order in which they are sent; `k` is the size parameter of
+    /// halo2.
+    pub fn message_parts(&self, k: u32) -> [(&'static str, usize); 7] {
+        let (n, nu, plan) = (self.layout.n, self.layout.nu(), &self.plan);
+        let levels = plan.leaves.as_ref().map_or(0, |leaves| leaves.variables);
+        let bilinear_rounds = 2 * (plan.batch_variables + plan.sum_variables);
+        let points_of_halving = 2 * halvings(n);
+        // Three points, two scalars, three blinds; masks of the row rounds and gate columns; the row.
+        let row = (n >> halvings(n)) + usize::from(halvings(n) > 0) + points_of_halving;
+        [
+            ("witness commitments", self.layout.witness.len()),
+            ("mask commitments", self.mask_columns + GATE_COLUMNS + 1),
+            ("look-ups", plan.rounds - bilinear_rounds + GATE_COLUMNS * levels),
+            ("bilinear", bilinear_rounds + GATE_COLUMNS * (plan.gates - levels)),
+            ("opening", 2 * nu + 8 + 2 * nu + (1 << k) + row),
+            ("revealed sums", GATE_COLUMNS * (UNUSABLE_ROWS + 1)),
+            // 22 points and scalars, and two points for each round of its inner product argument.
+            ("halo2 proof", 22 + 2 * k as usize),
+        ]
+        .map(|(name, elements)| (name, 32 * elements))
+    }
+
+    /// What each of so many layers has of these sizes, in model order. Tables and their multiplicities, the input and its range
+    /// checks are no layer's.
+    pub fn layer_counts(&self, layers: usize) -> Vec<LayerCounts> {
+        let mut counts = vec![LayerCounts::default(); layers];
+        let origins = &self.circuit.origins;
+        for (id, (tensor, placement)) in self.circuit.tensors.iter().zip(&self.layout.placements).enumerate()
+        {
+            let own = origins.tensor(id).and_then(|node| counts.get_mut(node));
+            if let (Some(own), true, false) =
+                (own, placement.is_some(), matches!(tensor.role, Role::Weight(_)))
+            {
+                own.committed += tensor.len();
+            }
+        }
+        for (index, lookup) in self.circuit.lookups.iter().enumerate() {
+            if let Some(own) = origins.lookup(index).and_then(|node| counts.get_mut(node)) {
+                own.lookups += lookup.extents.iter().product::<usize>();
+            }
+        }
+        for block in self.plan.leaves.iter().flat_map(|leaves| &leaves.blocks) {
+            let BlockKind::Site(index) = block.kind else { continue };
+            if let Some(own) = origins.lookup(index).and_then(|node| counts.get_mut(node)) {
+                own.leaves += 1 << block.variables;
+            }
+        }
+        counts
+    }
+}
+
+/// Sizes of one layer's part of a circuit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LayerCounts {
+    /// Values committed per proof.
+    pub committed: usize,
+    /// Look-ups.
+    pub lookups: usize,
+    /// Leaves of the fraction tree, padding included.
+    pub leaves: usize,
 }
 
 /// Limits what combining the claims can cost a prover: every view of a tensor of many columns may become vectors as long as

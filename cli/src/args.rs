@@ -10,6 +10,7 @@ Examples:
   provenn commit digits-mlp.onnx --calibrate samples.npz -o digits
   provenn prove digits.pk input.json -o x.proof
   provenn verify digits.vk x.proof
+  provenn bench digits.pk --input input.json
 
 Inputs are .json ({\"input_data\": [[...]]} or a plain array), .npy, or .npz (x and, for labels, y).
 Exit codes: 0 success, accepted; 1 REJECTED; 2 anything else.";
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Verify a proof and the opening of its committed input or output, and print the values
     Open(Open),
+    /// Prove several times and tell what each layer costs
+    Bench(Bench),
     /// Tell what a file is: .pk, .vk, .proof, .opening or .onnx
     Inspect(Inspect),
     /// Commit, prove, verify and refuse forgeries, on a bundled model of handwritten digits
@@ -116,6 +119,27 @@ pub(crate) struct Run {
     pub(crate) key: PathBuf,
     /// One input or a batch: .json, .npy or .npz
     pub(crate) input: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// The proving key
+    pub(crate) key: PathBuf,
+    /// The input: .json, .npy or .npz [default: random entries in the model's range]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Which sample of a batch, counted from 0
+    #[arg(long, value_name = "N", requires = "input")]
+    pub(crate) index: Option<usize>,
+    /// Proofs to measure, after one to warm up
+    #[arg(long, value_name = "N", default_value_t = 11, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) runs: u16,
+    /// Write the table here as comma-separated values
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
+    /// Overwrite an existing file
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

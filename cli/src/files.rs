@@ -89,6 +89,22 @@ pub(crate) fn dataset(path: &Path, input_len: usize) -> Result<Dataset, Failure>
     parse(&read(path, "a data file", MAX_MODEL_BYTES)?, input_len).at(path)
 }
 
+/// One sample of a data file: the only one, or the one with that index.
+pub(crate) fn sample(path: &Path, index: Option<usize>, input_len: usize) -> Result<Vec<f32>, Failure> {
+    let mut samples = dataset(path, input_len)?.samples;
+    let count = samples.len();
+    let path = path.to_path_buf();
+    let index = match index {
+        None if count > 1 => return Err(Failure::Batch { path, samples: count }),
+        index => index.unwrap_or(0),
+    };
+    if index < count {
+        Ok(samples.swap_remove(index))
+    } else {
+        Err(Failure::Index { path, index, samples: count })
+    }
+}
+
 /// `path` with `extension` instead of any of `known`.
 pub(crate) fn renamed(path: &Path, known: &[&str], extension: &str) -> PathBuf {
     let known = path.extension().is_some_and(|e| known.iter().any(|k| e == *k));

@@ -7,7 +7,7 @@ use provenn_circuits::system::KeyShape;
 use provenn_circuits::{LayerList, Modes};
 use provenn_models::ModelError;
 use provenn_models::executor::{Executor, quantize_input};
-use provenn_prover::{Phase, Prepared, ProveOptions};
+use provenn_prover::{Costs, Phase, Prepared, ProveOptions};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +134,21 @@ impl ProvingKey {
     ) -> Result<Proof, Error> {
         let input = quantize_input(self.layers(), input)?;
         Ok(self.real(self.key.prove_prepared(&input, options, prepared, observe)?))
+    }
+
+    /// [`ProvingKey::prove_observed`], with what each layer cost.
+    ///
+    /// # Errors
+    /// As [`ProvingKey::prove`].
+    pub fn prove_measured(
+        &self,
+        input: &[f32],
+        options: ProveOptions<'_>,
+        observe: &mut dyn FnMut(Phase),
+    ) -> Result<(Proof, Costs), Error> {
+        let input = quantize_input(self.layers(), input)?;
+        let (proof, costs) = self.key.prove_measured(&input, options, observe)?;
+        Ok((self.real(proof), costs))
     }
 
     fn real(&self, proof: provenn_prover::Proof) -> Proof {

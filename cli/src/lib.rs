@@ -37,7 +37,7 @@ pub use provenn_circuits::circuit::Visibility;
 pub use provenn_circuits::{LayerList, Modes};
 pub use provenn_models::executor::HeadOutput;
 pub use provenn_models::{Dataset, Fidelity, FloatModel, ModelError, QuantizeOptions, import, zoo};
-pub use provenn_prover::{Phase, Prepared, ProveOptions, ProverError};
+pub use provenn_prover::{Costs, Phase, Prepared, ProveOptions, ProverError, Shared};
 pub use provenn_verifier::{Part, Rejection, Shown, Verified, VerifyingKey};
 pub use values::Values;
 

@@ -67,6 +67,11 @@ impl Lines {
 
 /// Aligned columns, the first row being their heads.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    aligned(rows, usize::MAX)
+}
+
+/// [`table`] with the columns from number `right` on aligned to the right, as numbers are read.
+pub(crate) fn aligned(rows: &[Vec<String>], right: usize) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let cell = |row: &[String], column: usize| row.get(column).map(|c| one_line(c)).unwrap_or_default();
     let widths: Vec<usize> = (0..columns)
@@ -74,8 +79,11 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
         .collect();
     let mut text = String::new();
     for row in rows {
-        let line: Vec<String> =
-            widths.iter().enumerate().map(|(column, &w)| format!("{:<w$}", cell(row, column))).collect();
+        let pad = |(column, &w): (usize, &usize)| match column < right {
+            true => format!("{:<w$}", cell(row, column)),
+            false => format!("{:>w$}", cell(row, column)),
+        };
+        let line: Vec<String> = widths.iter().enumerate().map(pad).collect();
         text += line.join("  ").trim_end();
         text.push('\n');
     }

@@ -37,6 +37,11 @@ impl Steps {
         self.bar.set_message(step);
     }
 
+    /// Part of the task, by number.
+    pub(crate) fn part(&self, task: &str, done: usize, all: usize) {
+        self.bar.set_prefix(format!("{task} {done}/{all}"));
+    }
+
     pub(crate) fn phase(&self, phase: Phase) {
         self.step(phase.name());
     }

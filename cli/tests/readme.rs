@@ -9,11 +9,12 @@ struct Step {
     output: Vec<String>,
 }
 
-/// The steps of the blocks whose commands are all `provenn`'s.
-fn transcript(readme: &str) -> Vec<Step> {
+/// The steps of the first transcript under a heading.
+fn transcript(readme: &str, heading: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
+    let section = readme.split(heading).nth(1).unwrap_or_default();
     let block =
-        readme.split("```console\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap_or_default();
+        section.split("```console\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap_or_default();
     for line in block.lines() {
         match line.strip_prefix("$ ") {
             Some(command) => steps.push(Step {
@@ -26,11 +27,11 @@ fn transcript(readme: &str) -> Vec<Step> {
     steps
 }
 
-#[test]
-fn the_readmes_transcript_can_be_typed_in() {
+/// Types in the transcript under a heading, of so many steps.
+fn type_in(heading: &str, count: usize) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace");
-    let steps = transcript(&std::fs::read_to_string(root.join("README.md")).expect("the README"));
-    assert_eq!(steps.len(), 4, "commit, prove, verify, run");
+    let steps = transcript(&std::fs::read_to_string(root.join("README.md")).expect("the README"), heading);
+    assert_eq!(steps.len(), count, "{heading}");
     let folder = tempfile::tempdir().expect("a temporary folder");
     for step in steps {
         assert_eq!(step.command[0], "provenn");
@@ -54,6 +55,16 @@ fn the_readmes_transcript_can_be_typed_in() {
             assert_eq!(labels(&mut printed.lines()), expected, "{:?}", step.command);
         }
     }
+}
+
+#[test]
+fn the_readmes_transcript_can_be_typed_in() {
+    type_in("\n## Use\n", 4);
+}
+
+#[test]
+fn the_readmes_ledger_can_be_typed_in() {
+    type_in("\n### Ledger\n", 2);
 }
 
 #[test]

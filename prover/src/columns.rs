@@ -1,5 +1,6 @@
 //! The committed columns: small integers, `n` to a column, with their blinds.
 
+use crate::watch::{Watch, Work};
 use crate::witness::Witness;
 use ff::Field;
 use provenn_algebra::Fp;
@@ -29,12 +30,14 @@ impl ColumnSet {
         group: Group,
         values: &Witness<'_>,
         blinds: Vec<Fp>,
+        watch: &mut Watch<'_>,
     ) -> Self {
         let range = layout.group(group);
         let mut entries = vec![0; range.len() * layout.n];
         for (id, tensor) in circuit.tensors.iter().enumerate() {
             if Group::of(tensor.role) == Some(group) {
                 layout.fill(id, &tensor.shape, &values[id], range.start, &mut entries);
+                watch.lap(|| Work::Tensor(id));
             }
         }
         ColumnSet { first: range.start, n: layout.n, entries, blinds }

@@ -1,5 +1,6 @@
 //! The prover's side of the bilinear sum-check.
 
+use crate::watch::{Watch, Work};
 use crate::witness::Witness;
 use ff::Field;
 use provenn_algebra::Fp;
@@ -7,7 +8,7 @@ use provenn_algebra::multilinear::{bind_top, suffix_tables};
 use provenn_algebra::small::{Coefficients, fold_rows, from_i64};
 use provenn_circuits::circuit::{AxisMap, Circuit, Expr, View, padded_positions};
 use provenn_circuits::forms::{box_variables, box_vectors};
-use provenn_circuits::reduction::{BilinearPoints, instance_variables};
+use provenn_circuits::reduction::{BilinearPoints, Subject, instance_variables};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -36,7 +37,12 @@ pub(crate) struct ContractProver {
 
 impl ContractProver {
     /// Folds the operands of every contract: the only pass over the weights in the sum-check.
-    pub(crate) fn new(circuit: &Circuit, values: &Witness<'_>, points: &BilinearPoints) -> ContractProver {
+    pub(crate) fn new(
+        circuit: &Circuit,
+        values: &Witness<'_>,
+        points: &BilinearPoints,
+        watch: &mut Watch<'_>,
+    ) -> ContractProver {
         let instances: Vec<Instance> = circuit
             .contracts
             .iter()
@@ -47,14 +53,16 @@ impl ContractProver {
                 let operand = |expr: &Expr, own: &[usize], point: &[Fp]| {
                     fold(circuit, values, expr, [&contract.b, own, &contract.k], point)
                 };
-                Instance {
+                let instance = Instance {
                     a: operand(&contract.a, &contract.i, i),
                     c: operand(&contract.c, &contract.j, j),
                     batch,
                     sum,
                     power: points.powers[l],
                     coefficient: points.coefficients[l],
-                }
+                };
+                watch.lap(|| Work::Subject(Subject::Contract(l)));
+                instance
             })
             .collect();
         let sum_variables = instances.iter().map(|instance| instance.sum).max().unwrap_or(0);

@@ -5,13 +5,14 @@ use crate::error::ProverError;
 use crate::hooks::Hooks;
 use crate::lookup::LookupProver;
 use crate::prove::Phase;
+use crate::watch::{Watch, Work};
 use crate::witness::Witness;
 use ff::Field;
 use provenn_algebra::transcript::ProverTranscript;
 use provenn_algebra::{EqAffine, Fp};
 use provenn_circuits::forms::{Form, GATE_COLUMNS, Messages, Slot};
 use provenn_circuits::products::UNUSABLE_ROWS;
-use provenn_circuits::reduction::{BilinearPoints, Party};
+use provenn_circuits::reduction::{BilinearPoints, Party, Subject};
 use provenn_circuits::system::System;
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, Zeroizing};
@@ -86,10 +87,10 @@ pub(crate) struct MaskCommitments {
 }
 
 /// The prover's party: computes every message, masks it, and absorbs it.
-pub(crate) struct ProverParty<'p, H> {
+pub(crate) struct ProverParty<'p, 'w, H> {
     transcript: &'p mut ProverTranscript,
     hooks: &'p mut H,
-    observe: &'p mut dyn FnMut(Phase),
+    watch: &'p mut Watch<'w>,
     system: &'p System,
     values: &'p Witness<'p>,
     masks: &'p Masks,
@@ -105,19 +106,19 @@ pub(crate) struct ProverParty<'p, H> {
     error: Option<ProverError>,
 }
 
-impl<'p, H: Hooks> ProverParty<'p, H> {
+impl<'p, 'w, H: Hooks> ProverParty<'p, 'w, H> {
     pub(crate) fn new(
         system: &'p System,
         values: &'p Witness<'p>,
         masks: &'p Masks,
         transcript: &'p mut ProverTranscript,
         hooks: &'p mut H,
-        observe: &'p mut dyn FnMut(Phase),
+        watch: &'p mut Watch<'w>,
     ) -> Self {
         ProverParty {
             transcript,
             hooks,
-            observe,
+            watch,
             system,
             values,
             masks,
@@ -147,7 +148,7 @@ impl<'p, H: Hooks> ProverParty<'p, H> {
     }
 }
 
-impl<H: Hooks> Party for ProverParty<'_, H> {
+impl<H: Hooks> Party for ProverParty<'_, '_, H> {
     type Error = ProverError;
 
     fn challenge(&mut self) -> Fp {
@@ -194,6 +195,8 @@ impl<H: Hooks> Party for ProverParty<'_, H> {
         }
         self.masked.gates.push(masked);
         self.gates.push(cells);
+        let work = if self.contracts.is_some() { Work::Rounds } else { Work::Tree };
+        self.watch.lap(|| work);
         Ok(())
     }
 
@@ -202,10 +205,11 @@ impl<H: Hooks> Party for ProverParty<'_, H> {
     }
 
     fn begin_lookups(&mut self, beta: Fp, gamma: Fp) -> Result<(), ProverError> {
-        (self.observe)(Phase::Lookups);
+        self.watch.phase(Phase::Lookups);
         if let Some(plan) = &self.system.plan.leaves {
-            self.lookups =
-                Some(LookupProver::new(&self.system.circuit, plan, self.values, (beta, gamma), self.hooks)?);
+            let (circuit, challenges) = (&self.system.circuit, (beta, gamma));
+            let prover = LookupProver::new(circuit, plan, self.values, challenges, self.hooks, self.watch)?;
+            self.lookups = Some(prover);
         }
         Ok(())
     }
@@ -220,9 +224,13 @@ impl<H: Hooks> Party for ProverParty<'_, H> {
     }
 
     fn begin_contracts(&mut self, points: &BilinearPoints) {
-        (self.observe)(Phase::Bilinear);
+        self.watch.phase(Phase::Bilinear);
         self.lookups = None;
-        self.contracts = Some(ContractProver::new(&self.system.circuit, self.values, points));
+        self.contracts = Some(ContractProver::new(&self.system.circuit, self.values, points, self.watch));
+    }
+
+    fn claimed(&mut self, subject: Subject) {
+        self.watch.lap(|| Work::Subject(subject));
     }
 
     fn begin_sum_phase(&mut self) {

@@ -1,12 +1,14 @@
 //! Proving keys: a model's weights with the blinds of their commitments.
 
 use crate::columns::{ColumnSet, PackedSet};
+use crate::costs::{Costs, Shared};
 use crate::error::ProverError;
 use crate::hidden::random_vector;
 use crate::hooks::{Honest, Hooks};
 use crate::prepared::{Blinds, Material, Prepared, Purpose, fresh_rng};
 use crate::products::ProductTables;
 use crate::prove::{Job, Phase, prove};
+use crate::watch::{Watch, Work};
 use crate::witness::{assign, check};
 use bincode::{Decode, Encode};
 use ff::PrimeField;
@@ -137,8 +139,9 @@ impl ProvingKey {
         observe: &mut dyn FnMut(Phase),
     ) -> Result<Vec<u8>, ProverError> {
         let system = &self.shape.key;
-        observe(Phase::Witness);
-        let mut values = assign(&system.circuit, &self.parameters, None)?;
+        let watch = &mut Watch::new(observe);
+        watch.phase(Phase::Witness);
+        let mut values = assign(&system.circuit, &self.parameters, None, watch)?;
         hooks.witness(&system.circuit, &mut values);
         let none = PackedSet::empty(system.layout.n);
         let job = Job {
@@ -150,9 +153,9 @@ impl ProvingKey {
             output: &none,
             statement: Statement::Key(self.model_id),
         };
-        observe(Phase::Commitments);
+        watch.phase(Phase::Commitments);
         let material = Material::new(system, self.shape.k, &self.committer, hooks)?;
-        prove(&job, &values, material, hooks, observe)
+        prove(&job, &values, material, hooks, watch)
     }
 
     /// Proves one inference on the integers `input`, row-major.
@@ -175,6 +178,23 @@ impl ProvingKey {
         observe: &mut dyn FnMut(Phase),
     ) -> Result<Proof, ProverError> {
         self.prove_with(input, options, None, &mut Honest, observe)
+    }
+
+    /// [`ProvingKey::prove_observed`], with what each layer cost. The proof is like any other, but for some bookkeeping.
+    ///
+    /// # Errors
+    /// As [`ProvingKey::prove`].
+    pub fn prove_measured(
+        &self,
+        input: &[i64],
+        options: ProveOptions<'_>,
+        observe: &mut dyn FnMut(Phase),
+    ) -> Result<(Proof, Costs), ProverError> {
+        let mut watch = Watch::measuring(observe);
+        let proof = self.prove_watched(input, options, None, &mut Honest, &mut watch)?;
+        let laps = watch.into_laps().unwrap_or_default();
+        let system = self.shape.inference(options.modes);
+        Ok((proof, Costs::new(system, self.core.layers.nodes.len(), &laps)))
     }
 
     /// One-time material for one later proof with these modes: all of the proof's randomness and the commitments to it.
@@ -246,30 +266,44 @@ impl ProvingKey {
         hooks: &mut impl Hooks,
         observe: &mut dyn FnMut(Phase),
     ) -> Result<Proof, ProverError> {
+        self.prove_watched(input, options, prepared, hooks, &mut Watch::new(observe))
+    }
+
+    pub(crate) fn prove_watched(
+        &self,
+        input: &[i64],
+        options: ProveOptions<'_>,
+        prepared: Option<Prepared>,
+        hooks: &mut impl Hooks,
+        watch: &mut Watch<'_>,
+    ) -> Result<Proof, ProverError> {
         let prepared =
             prepared.map(|prepared| prepared.material(self.model_id, options.modes)).transpose()?;
         if options.context.len() > MAX_CONTEXT_BYTES {
             return Err(ProverError::Context { limit: MAX_CONTEXT_BYTES, actual: options.context.len() });
         }
         let system = self.shape.inference(options.modes);
-        observe(Phase::Witness);
+        watch.phase(Phase::Witness);
         let parameters = hooks.parameters(&self.parameters);
-        let mut values = assign(&system.circuit, &parameters, Some(input))?;
+        let mut values = assign(&system.circuit, &parameters, Some(input), watch)?;
         hooks.witness(&system.circuit, &mut values);
-        observe(Phase::Commitments);
+        watch.phase(Phase::Commitments);
         let mut material = match prepared {
             Some(material) => material,
             None => Material::new(system, self.shape.k, &self.committer, hooks)?,
         };
-        let shown = |id: Option<TensorId>, group: Group, blinds: &mut Blinds| -> Shown {
+        watch.lap(|| Work::Shared(Shared::Masks));
+        let mut shown = |id: Option<TensorId>, group: Group, blinds: &mut Blinds| -> Shown {
             let scalars = std::mem::take(&mut blinds.scalars);
-            let columns = ColumnSet::lay_out(&system.circuit, &system.layout, group, &values, scalars);
+            let columns = ColumnSet::lay_out(&system.circuit, &system.layout, group, &values, scalars, watch);
             let bytes = if columns.blinds.is_empty() {
                 id.map_or(Vec::new(), |id| values_to_bytes(system.circuit.tensors[id].range, &values[id]))
             } else {
                 compress(&blinds.commit(&self.committer, &columns.columns())).concat()
             };
-            Shown { columns: columns.pack(), bytes, format: system.format(id) }
+            let shown = Shown { columns: columns.pack(), bytes, format: system.format(id) };
+            watch.lap(|| id.map_or(Work::Shared(Shared::Statement), Work::Tensor));
+            shown
         };
         let (input_id, output_id) = (system.circuit.input(), system.circuit.output());
         let shown_input = shown(input_id, Group::Input, &mut material.input);
@@ -293,7 +327,7 @@ impl ProvingKey {
                 output: &shown_output.bytes,
             },
         };
-        let messages = prove(&job, &values, material, hooks, observe)?;
+        let messages = prove(&job, &values, material, hooks, watch)?;
         let content = ProofContent {
             model_id: self.model_id,
             modes: options.modes.index() as u8,
@@ -302,7 +336,9 @@ impl ProvingKey {
             output: &shown_output.bytes,
             messages: &messages,
         };
-        Ok(Proof { bytes: encode(Kind::Proof, &content)?, output, opening })
+        let bytes = encode(Kind::Proof, &content)?;
+        watch.lap(|| Work::Shared(Shared::Encoding));
+        Ok(Proof { bytes, output, opening })
     }
 
     fn opening(
@@ -446,7 +482,14 @@ fn lay_out_weights(system: &System, parameters: &[Vec<i64>], blinds: Vec<Fp>) ->
             _ => [].as_slice().into(),
         })
         .collect();
-    ColumnSet::lay_out(&system.circuit, &system.layout, Group::Weight, &values, blinds)
+    ColumnSet::lay_out(
+        &system.circuit,
+        &system.layout,
+        Group::Weight,
+        &values,
+        blinds,
+        &mut Watch::new(&mut |_| {}),
+    )
 }
 
 fn check_parameters(system: &System, layers: &LayerList, parameters: &[Vec<i64>]) -> Result<(), ProverError> {

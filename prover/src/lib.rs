@@ -10,6 +10,7 @@
 
 mod columns;
 mod contract;
+mod costs;
 mod error;
 mod halving;
 mod hidden;
@@ -21,11 +22,13 @@ mod prepared;
 mod products;
 mod prove;
 pub mod stages;
+mod watch;
 mod witness;
 
 #[cfg(test)]
 mod tests;
 
+pub use costs::{Costs, Shared};
 pub use error::ProverError;
 pub use key::{Proof, ProveOptions, ProvingKey};
 pub use prepared::Prepared;

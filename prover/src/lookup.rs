@@ -2,12 +2,13 @@
 
 use crate::error::ProverError;
 use crate::hooks::Hooks;
+use crate::watch::{Watch, Work};
 use crate::witness::Witness;
 use ff::Field;
 use provenn_algebra::Fp;
 use provenn_algebra::fractions::{Layer, Leaves, Tree};
 use provenn_circuits::circuit::{Circuit, Expr, Lookup};
-use provenn_circuits::reduction::{BlockKind, LeafPlan};
+use provenn_circuits::reduction::{BlockKind, LeafPlan, Subject};
 use rayon::prelude::*;
 use std::borrow::Cow;
 
@@ -37,8 +38,9 @@ impl LookupProver {
         values: &Witness<'_>,
         (beta, gamma): (Fp, Fp),
         hooks: &mut impl Hooks,
+        watch: &mut Watch<'_>,
     ) -> Result<LookupProver, ProverError> {
-        let mut leaves = leaves(circuit, plan, values, beta, gamma);
+        let mut leaves = leaves(circuit, plan, values, (beta, gamma), watch);
         hooks.leaves(&mut leaves, plan);
         let mut tree = Tree::new(leaves, plan.variables);
         let root = tree.root();
@@ -100,20 +102,33 @@ impl Rounds {
     }
 }
 
-fn leaves(circuit: &Circuit, plan: &LeafPlan, values: &Witness<'_>, beta: Fp, gamma: Fp) -> Leaves {
+fn leaves(
+    circuit: &Circuit,
+    plan: &LeafPlan,
+    values: &Witness<'_>,
+    (beta, gamma): (Fp, Fp),
+    watch: &mut Watch<'_>,
+) -> Leaves {
     let mut leaves = Leaves::new();
     leaves.resize(plan.len);
     let columns: Vec<Vec<Cow<'_, [i64]>>> = circuit
         .tables
         .iter()
         .enumerate()
-        .map(|(table, t)| (0..t.columns()).map(|column| circuit.column(table, column)).collect())
+        .map(|(table, t)| {
+            let columns = (0..t.columns()).map(|column| circuit.column(table, column)).collect();
+            watch.lap(|| Work::Subject(Subject::Table(table)));
+            columns
+        })
         .collect();
+    let timer = watch.timer();
     let site = |l: usize| {
         let lookup = &circuit.lookups[l];
-        Site::new(circuit, lookup, plan.positions(l, &lookup.extents), &columns, values)
+        timer.time(|| Site::new(circuit, lookup, plan.positions(l, &lookup.extents), &columns, values))
     };
-    let sites: Vec<Site<'_>> = (0..circuit.lookups.len()).into_par_iter().map(site).collect();
+    let (sites, times): (Vec<Site<'_>>, Vec<f64>) =
+        (0..circuit.lookups.len()).into_par_iter().map(site).unzip();
+    watch.lap(|| Work::Lookups(times));
 
     let powers: Vec<Fp> = std::iter::successors(Some(-gamma), |power| Some(*power * gamma)).take(4).collect();
     // The entries of tuples' denominators.
@@ -125,7 +140,9 @@ fn leaves(circuit: &Circuit, plan: &LeafPlan, values: &Witness<'_>, beta: Fp, ga
         .enumerate()
         .map(|(table, columns)| {
             let columns: Vec<&[i64]> = columns.iter().map(|column| &**column).collect();
-            denominators(&mut leaves, table, &columns)
+            let first = denominators(&mut leaves, table, &columns);
+            watch.lap(|| Work::Subject(Subject::Table(table)));
+            first
         })
         .collect();
     for block in &plan.blocks {
@@ -137,15 +154,17 @@ fn leaves(circuit: &Circuit, plan: &LeafPlan, values: &Witness<'_>, beta: Fp, ga
                 for (row, (p, q)) in (0..).zip(p[range.clone()].iter_mut().zip(&mut q[range])) {
                     (*p, *q) = (first + row, rows[table] + row);
                 }
+                watch.lap(|| Work::Subject(Subject::Table(table)));
             }
             // The padding of a block; its entries follow.
             BlockKind::Site(l) => {
                 let padding = leaves.element(&(beta - Fp::from(circuit.lookups[l].table as u64)));
                 leaves.entries().1[range].fill(padding);
+                watch.lap(|| Work::Subject(Subject::Lookup(l)));
             }
         }
     }
-    for (lookup, site) in circuit.lookups.iter().zip(&sites) {
+    for (l, (lookup, site)) in circuit.lookups.iter().zip(&sites).enumerate() {
         let row = |(at, row): (usize, &Option<u32>)| match row {
             Some(row) => rows[lookup.table] + row,
             None => {
@@ -158,6 +177,7 @@ fn leaves(circuit: &Circuit, plan: &LeafPlan, values: &Witness<'_>, beta: Fp, ga
         for (&leaf, denominator) in site.leaves.iter().zip(own) {
             (p[leaf], q[leaf]) = (Leaves::ONE, denominator);
         }
+        watch.lap(|| Work::Subject(Subject::Lookup(l)));
     }
     leaves
 }

@@ -1,12 +1,15 @@
 //! Closing: the row sum-check over all forms at once, and one folded, masked opening of all columns.
 
 use crate::columns::Columns;
+use crate::costs::Shared;
 use crate::error::ProverError;
 use crate::halving::send_halved;
 use crate::hidden::Masks;
 use crate::hooks::Hooks;
 use crate::prepared::OneTimeVectors;
 use crate::products::ProductRandomness;
+use crate::prove::terms;
+use crate::watch::{Timer, Watch, Work};
 use ff::{Field, PrimeField};
 use provenn_algebra::commit::Committer;
 use provenn_algebra::inner_products::{Entries, InnerProducts, Pair};
@@ -62,16 +65,27 @@ impl Closing<'_> {
         one_time: OneTimeVectors,
         transcript: &mut ProverTranscript,
         hooks: &mut impl Hooks,
+        watch: &mut Watch<'_>,
     ) -> Result<(), ProverError> {
         let n = self.system.layout.n;
-        let folded = self.folded_columns();
+        let (folded, times) = self.folded_columns(watch.timer());
+        watch.lap(|| self.pieces_by(|at, _| times[at], 0));
         let (bound, at_bound) = self.row_rounds(&folded, transcript);
+        let masks = self.combined.rounds.len() + GATE_COLUMNS * self.combined.gates.len();
+        watch.lap(|| self.pieces_by(|_, piece| piece.rows.len() as f64, masks));
         let opening = Opening::new(self.combined, self.system, &bound);
+        watch.lap(|| terms(self.system, self.combined));
 
         let zeta = transcript.challenge();
         let powers = KnowledgePowers::new(&self.system.layout, self.system.mask_columns, zeta);
+        watch.lap(|| Work::Shared(Shared::Opening));
         let y = self.combination(folded, &at_bound, &opening);
+        watch.lap(|| self.pieces_by(|_, _| 1.0, self.masks.rounds.len()));
         let z = Zeroizing::new(self.column_sum(&powers.columns, &powers.masks));
+        watch.lap(|| {
+            let columns = 0..self.system.layout.columns();
+            Work::Columns(vec![(columns.clone(), columns.len() as f64)], self.masks.rounds.len() as f64)
+        });
         let y_mu = self.gate_sum(&opening.gate_masks);
         let z_mu = self.gate_sum(&powers.gate_masks);
 
@@ -125,16 +139,26 @@ impl Closing<'_> {
             0 => response.y.iter().for_each(|scalar| transcript.scalar(scalar)),
             rounds => send_halved(response.y, &bound, rounds, self.committer, transcript, hooks)?,
         }
+        watch.lap(|| Work::Shared(Shared::Opening));
         Ok(())
     }
 
-    /// For every piece of the claim, the combination of its columns; nothing for a column that stands for itself.
-    fn folded_columns(&self) -> Vec<Vec<Fp>> {
+    /// A pass over all pieces, for the owners of their columns, that takes so much for each, and `rest` for the masks.
+    fn pieces_by(&self, weight: impl Fn(usize, &Piece) -> f64, rest: usize) -> Work {
+        let range = |piece: &Piece| piece.first..piece.first + piece.columns.len();
+        let pieces = self.pieces.iter().enumerate();
+        Work::Columns(pieces.map(|(at, piece)| (range(piece), weight(at, piece))).collect(), rest as f64)
+    }
+
+    /// For every piece of the claim, the combination of its columns, with the time that it took; nothing for a column that
+    /// stands for itself.
+    fn folded_columns(&self, timer: Timer) -> (Vec<Vec<Fp>>, Vec<f64>) {
         let n = self.system.layout.n;
         let sum = |piece: &Piece| {
-            if is_column(piece) { Vec::new() } else { self.columns.sum(piece.first, &piece.columns, n) }
+            let sum = || self.columns.sum(piece.first, &piece.columns, n);
+            if is_column(piece) { (Vec::new(), 0.0) } else { timer.time(sum) }
         };
-        self.pieces.par_iter().map(sum).collect()
+        self.pieces.par_iter().map(sum).unzip()
     }
 
     /// The masked sum-check over the row variables; returns its challenges, and the rows of every piece at that point.

@@ -1,17 +1,20 @@
 //! One proof, from a system and its values to bytes.
 
 use crate::columns::{ColumnSet, Columns, PackedSet};
+use crate::costs::Shared;
 use crate::error::ProverError;
 use crate::hidden::ProverParty;
 use crate::hooks::Hooks;
 use crate::opening::{Closing, reveal_sums};
 use crate::prepared::Material;
 use crate::products::prove_products;
+use crate::watch::{Digits, Watch, Work};
 use crate::witness::Witness;
 use provenn_algebra::commit::Committer;
 use provenn_algebra::transcript::ProverTranscript;
 use provenn_circuits::artifact::Statement;
-use provenn_circuits::forms::combine;
+use provenn_circuits::circuit::Tensor;
+use provenn_circuits::forms::{Combined, TensorTerm, combine};
 use provenn_circuits::layout::Group;
 use provenn_circuits::products::ProductKeys;
 use provenn_circuits::system::System;
@@ -35,6 +38,16 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All of them, in order.
+    pub const ALL: [Phase; 6] = [
+        Phase::Witness,
+        Phase::Commitments,
+        Phase::Lookups,
+        Phase::Bilinear,
+        Phase::Opening,
+        Phase::Products,
+    ];
+
     /// Name for people.
     pub fn name(self) -> &'static str {
         match self {
@@ -60,26 +73,47 @@ pub(crate) struct Job<'j> {
     pub(crate) statement: Statement<'j>,
 }
 
+/// The terms of the claims, with the entries of the vectors that each becomes: of its columns, and of a row.
+pub(crate) fn terms(system: &System, combined: &Combined) -> Work {
+    let count = |term: &TensorTerm| {
+        let shape = &system.circuit.tensors[term.tensor].shape;
+        let rows = shape.iter().map(|d| d.next_power_of_two()).product::<usize>().min(system.layout.n);
+        (term.tensor, (system.layout.columns_of(term.tensor, shape).len() + rows) as f64)
+    };
+    Work::Terms(combined.terms.iter().map(count).collect())
+}
+
 /// Runs the protocol; returns the messages. The material is used up, and erased whatever happens.
 pub(crate) fn prove(
     job: &Job<'_>,
     values: &Witness<'_>,
     material: Material,
     hooks: &mut impl Hooks,
-    observe: &mut dyn FnMut(Phase),
+    watch: &mut Watch<'_>,
 ) -> Result<Vec<u8>, ProverError> {
     let Job { system, k, committer, .. } = *job;
+    let layout = &system.layout;
     let keys = ProductKeys::get(k);
     let Material { mut witness, mut masks, mask_commitments, one_time, products, product_points, .. } =
         material;
     let mut transcript = ProverTranscript::new();
     job.statement.absorb(|bytes| transcript.absorb(bytes));
+    watch.lap(|| Work::Shared(Shared::Statement));
 
     let blinds = std::mem::take(&mut witness.scalars);
-    let mut columns = ColumnSet::lay_out(&system.circuit, &system.layout, Group::Witness, values, blinds);
+    let mut columns = ColumnSet::lay_out(&system.circuit, layout, Group::Witness, values, blinds, watch);
     hooks.columns(&mut columns);
     let mut commitments = witness.commit(committer, &columns.columns());
     hooks.commitments(&mut commitments);
+    watch.lap(|| {
+        let witness = |tensor: &Tensor| Group::of(tensor.role) == Some(Group::Witness);
+        let tensors = system.circuit.tensors.iter().zip(values);
+        Work::Commitments(
+            tensors
+                .map(|(tensor, values)| if witness(tensor) { Digits::of(values) } else { Digits::default() })
+                .collect(),
+        )
+    });
     let columns = columns.pack();
     for point in commitments.iter().chain(&mask_commitments.rounds).chain(&mask_commitments.gates) {
         transcript.point(point)?;
@@ -89,24 +123,32 @@ pub(crate) fn prove(
         transcript.challenge();
     }
     transcript.point(&mask_commitments.rows)?;
+    watch.lap(|| {
+        let witness = layout.witness.clone();
+        let masks = mask_commitments.rounds.len() + mask_commitments.gates.len() + 1;
+        Work::Columns(vec![(witness.clone(), witness.len() as f64)], masks as f64)
+    });
 
-    let mut party = ProverParty::new(system, values, &masks, &mut transcript, hooks, observe);
+    let mut party = ProverParty::new(system, values, &masks, &mut transcript, hooks, watch);
     system.reduce(&mut party)?;
     let (masked, mut gates, mut forms) = party.finish();
     hooks.forms(&mut forms);
 
-    observe(Phase::Opening);
+    watch.phase(Phase::Opening);
     let challenge = transcript.challenge();
     let combined = combine(forms, challenge, &masked, &system.circuit, values);
-    let pieces = &combined.pieces(&system.circuit, &system.layout)[..];
+    watch.lap(|| terms(system, &combined));
+    let pieces = &combined.pieces(&system.circuit, layout)[..];
+    watch.lap(|| terms(system, &combined));
     let columns = Columns { sets: vec![job.weights, job.input, job.output, &columns] };
     let closing =
         Closing { system, keys, committer, columns: &columns, masks: &masks, combined: &combined, pieces };
-    closing.prove(one_time, &mut transcript, hooks)?;
+    closing.prove(one_time, &mut transcript, hooks, watch)?;
 
-    observe(Phase::Products);
+    watch.phase(Phase::Products);
     reveal_sums(&masks, &products, &mut transcript);
     hooks.products(&mut gates);
     prove_products(keys, &gates, products, product_points, &mut transcript)?;
+    watch.lap(|| Work::Shared(Shared::Products));
     Ok(transcript.finish())
 }

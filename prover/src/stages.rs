@@ -6,6 +6,7 @@ use crate::hooks::Honest;
 use crate::key::ProvingKey;
 use crate::prepared::{Purpose, fresh_rng, fresh_seed};
 use crate::products::{ProductRandomness, prove_products};
+use crate::watch::Watch;
 use crate::witness::{Witness, assign};
 use provenn_algebra::Fp;
 use provenn_algebra::transcript::ProverTranscript;
@@ -28,7 +29,7 @@ impl<'k> Reduction<'k> {
     /// [`ProverError`] if the input is not what the model declares.
     pub fn new(key: &'k ProvingKey, input: &'k [i64]) -> Result<Reduction<'k>, ProverError> {
         let system = key.shape().inference(Modes::PUBLIC);
-        let values = assign(&system.circuit, key.parameters(), Some(input))?;
+        let values = assign(&system.circuit, key.parameters(), Some(input), &mut Watch::new(&mut |_| {}))?;
         let masks = Masks::new(system, 1 << key.shape().k, &mut fresh_rng(&mut Honest, Purpose::Masks)?);
         Ok(Reduction { system, values, masks })
     }
@@ -45,14 +46,9 @@ impl<'k> Reduction<'k> {
     pub fn run(&self) -> Result<usize, ProverError> {
         let mut transcript = ProverTranscript::new();
         let (mut hooks, mut observe) = (Honest, |_| {});
-        let mut party = ProverParty::new(
-            self.system,
-            &self.values,
-            &self.masks,
-            &mut transcript,
-            &mut hooks,
-            &mut observe,
-        );
+        let mut watch = Watch::new(&mut observe);
+        let mut party =
+            ProverParty::new(self.system, &self.values, &self.masks, &mut transcript, &mut hooks, &mut watch);
         self.system.reduce(&mut party)?;
         let (_, _, forms) = party.finish();
         Ok(forms.len())

@@ -1,10 +1,13 @@
 //! The witness: every tensor's integers, by running the circuit's steps.
 
+use crate::costs::Shared;
 use crate::error::ProverError;
+use crate::watch::{Watch, Work};
 use provenn_algebra::small::row_products;
 use provenn_circuits::circuit::{
     AxisMap, Circuit, Contract, Quotient, Role, Source, Step, Tensor, TensorId, Values,
 };
+use provenn_circuits::reduction::Subject;
 use rayon::prelude::*;
 use std::borrow::Cow;
 
@@ -21,6 +24,7 @@ pub(crate) fn assign<'w>(
     circuit: &Circuit,
     parameters: &'w [Vec<i64>],
     input: Option<&'w [i64]>,
+    watch: &mut Watch<'_>,
 ) -> Result<Witness<'w>, ProverError> {
     let mut values: Witness<'w> = circuit
         .tensors
@@ -39,10 +43,12 @@ pub(crate) fn assign<'w>(
             check(tensor, values)?;
         }
     }
-    for step in &circuit.steps {
+    watch.lap(|| Work::Shared(Shared::Statement));
+    for (index, step) in circuit.steps.iter().enumerate() {
         run(circuit, step, &mut values)?;
+        watch.lap(|| Work::Step(index));
     }
-    count_multiplicities(circuit, &mut values)?;
+    count_multiplicities(circuit, &mut values, watch)?;
     Ok(values)
 }
 
@@ -249,7 +255,11 @@ fn leading(mut index: usize, fixed: &[usize], free: usize) -> Vec<AxisMap> {
 }
 
 /// Fills the multiplicities: how often each row of each table is looked up.
-pub(crate) fn count_multiplicities(circuit: &Circuit, values: &mut Witness<'_>) -> Result<(), ProverError> {
+pub(crate) fn count_multiplicities(
+    circuit: &Circuit,
+    values: &mut Witness<'_>,
+    watch: &mut Watch<'_>,
+) -> Result<(), ProverError> {
     let multiplicities: Vec<(TensorId, usize)> = circuit
         .tensors
         .iter()
@@ -261,15 +271,18 @@ pub(crate) fn count_multiplicities(circuit: &Circuit, values: &mut Witness<'_>) 
         .collect();
     for (id, table) in multiplicities {
         let mut counts = vec![0i64; circuit.tables[table].rows()];
-        for lookup in circuit.lookups.iter().filter(|lookup| lookup.table == table) {
+        let own = circuit.lookups.iter().enumerate().filter(|(_, lookup)| lookup.table == table);
+        for (index, lookup) in own {
             let keys = lookup.exprs[0].evaluate(&lookup.extents, &circuit.tensors, values);
             for &key in keys.iter() {
                 if let Some(row) = circuit.tables[table].row_of(key) {
                     counts[row] += 1;
                 }
             }
+            watch.lap(|| Work::Subject(Subject::Lookup(index)));
         }
         set(circuit, values, id, counts)?;
+        watch.lap(|| Work::Tensor(id));
     }
     Ok(())
 }

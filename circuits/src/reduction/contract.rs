@@ -7,7 +7,7 @@
 //! `expr[b,i,j] = sum_k a[b,i,k] c[b,j,k]` at random `rho_b, rho_i, rho_j` is a sum over `b, k` of products of the
 //! folded operands; the contracts are combined with powers of alpha and share one set of rounds.
 
-use super::{Counter, Party, Plan};
+use super::{Counter, Party, Plan, Subject};
 use crate::circuit::{Circuit, Contract};
 use crate::forms::{Affine, Form, box_variables, box_vectors};
 use ff::{Field, PrimeField};
@@ -70,9 +70,12 @@ pub(super) fn reduce<P: Party>(
 
     // Tensor terms of S, and S as an affine form over the round messages; they meet at the end.
     let mut sum = Form::default();
-    for ((contract, power), (i, j)) in circuit.contracts.iter().zip(&points.powers).zip(&points.own) {
+    for (l, ((contract, power), (i, j))) in
+        circuit.contracts.iter().zip(&points.powers).zip(&points.own).enumerate()
+    {
         let point = [last(&points.batch, box_variables(&contract.b)), i, j].concat();
         sum.add_expr(*power, &contract.expr, &box_vectors(&contract.left_extents(), &point), circuit);
+        party.claimed(Subject::Contract(l));
     }
     let mut claim = Affine::default();
     let mut bound_batch = Vec::with_capacity(plan.batch_variables);
@@ -123,6 +126,7 @@ pub(super) fn reduce<P: Party>(
             circuit,
         );
         party.assert_zero(form);
+        party.claimed(Subject::Contract(l));
     }
     if let Some((p1, q0)) = empty {
         party.assert_zero(Affine::slot(p1).into());

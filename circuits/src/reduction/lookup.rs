@@ -8,7 +8,7 @@
 //! non-zero polynomials in beta on the whole aligned block, numerators are 0 in padding.
 
 use super::leaves::{Block, BlockKind, LeafPlan, Part, Site};
-use super::{Counter, Party};
+use super::{Counter, Party, Subject};
 use crate::circuit::Circuit;
 use crate::forms::{Affine, Form, TensorTerm};
 use ff::Field;
@@ -39,7 +39,8 @@ pub(super) fn reduce<P: Party>(
         party.assert_zero(claim.plus(-Fp::ONE, gate.t).plus(-lambda, gate.w).into());
         (point, numerator, denominator) = descend(party, &gate, bound);
     }
-    let (numerators, denominators) = leaf_forms(circuit, leaves, &point, beta, gamma);
+    let (numerators, denominators) =
+        leaf_forms(circuit, leaves, &point, (beta, gamma), |subject| party.claimed(subject));
     party.assert_zero(numerators.add_affine(-Fp::ONE, &numerator));
     party.assert_zero(denominators.add_affine(-Fp::ONE, &denominator));
     Ok(())
@@ -55,7 +56,15 @@ fn descend<P: Party>(party: &mut P, gate: &super::Gate, mut bound: Vec<Fp>) -> (
 }
 
 /// The multilinear extensions of the leaves' numerators and denominators at `point`, as forms on tensors.
-fn leaf_forms(circuit: &Circuit, leaves: &LeafPlan, point: &[Fp], beta: Fp, gamma: Fp) -> (Form, Form) {
+///
+/// `claimed` is told when the part of each table and of each look-up is made.
+fn leaf_forms(
+    circuit: &Circuit,
+    leaves: &LeafPlan,
+    point: &[Fp],
+    (beta, gamma): (Fp, Fp),
+    mut claimed: impl FnMut(Subject),
+) -> (Form, Form) {
     let (mut numerators, mut denominators) = (Form::default(), Form::default());
     for block in &leaves.blocks {
         let (high, low) = point.split_at(leaves.variables - block.variables);
@@ -79,8 +88,12 @@ fn leaf_forms(circuit: &Circuit, leaves: &LeafPlan, point: &[Fp], beta: Fp, gamm
                 power *= gamma;
             }
         }
+        claimed(match block.kind {
+            BlockKind::Site(l) => Subject::Lookup(l),
+            BlockKind::Table(table, _) => Subject::Table(table),
+        });
     }
-    for (lookup, site) in circuit.lookups.iter().zip(&leaves.sites) {
+    for (l, (lookup, site)) in circuit.lookups.iter().zip(&leaves.sites).enumerate() {
         for part in &site.parts {
             let (weight, vectors) = part_vectors(leaves, site, part, &lookup.extents, point);
             numerators.affine.constant +=
@@ -91,6 +104,7 @@ fn leaf_forms(circuit: &Circuit, leaves: &LeafPlan, point: &[Fp], beta: Fp, gamm
                 power *= gamma;
             }
         }
+        claimed(Subject::Lookup(l));
     }
     denominators.affine.constant += Fp::ONE - prefix_moments(point, leaves.len).0;
     (numerators, denominators)
@@ -260,7 +274,7 @@ mod tests {
                 let term = |t: &TensorTerm| t.coefficient * product_form(&values[t.tensor], &t.vectors);
                 Ok(form.affine.constant + form.terms.iter().map(term).sum::<Fp>())
             };
-            let (numerators, denominators) = leaf_forms(&circuit, &plan, &point, beta, gamma);
+            let (numerators, denominators) = leaf_forms(&circuit, &plan, &point, (beta, gamma), |_| ());
             prop_assert_eq!(value(&numerators)?, direct(&p));
             prop_assert_eq!(value(&denominators)?, direct(&q));
         }

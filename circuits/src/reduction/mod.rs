@@ -64,8 +64,24 @@ pub trait Party {
     /// The phase over the batch variables is over, that over the summed variables begins.
     fn begin_sum_phase(&mut self) {}
 
+    /// What the claims say of a table or of a constraint has been made: since the last call, or since the last message.
+    fn claimed(&mut self, _subject: Subject) {}
+
     /// The sum-check is over; contract gate rows follow.
     fn begin_contract_gates(&mut self) {}
+}
+
+/// What a claim is about, by index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// A table.
+    Table(usize),
+    /// A look-up.
+    Lookup(usize),
+    /// A linear constraint.
+    Linear(usize),
+    /// A bilinear constraint.
+    Contract(usize),
 }
 
 /// What a circuit's reduction sends, in numbers.

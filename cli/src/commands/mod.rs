@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod bench;
 mod commit;
 mod demo;
 mod inspect;
@@ -20,6 +21,7 @@ pub(crate) fn dispatch(command: &Command, progress: &Progress) -> Result<Report,
         Command::Verify(args) => verify::run(args),
         Command::Run(args) => run::run(args),
         Command::Open(args) => open::run(args),
+        Command::Bench(args) => bench::run(args, progress),
         Command::Inspect(args) => inspect::run(args),
         Command::Demo(args) => demo::run(args, progress),
     }

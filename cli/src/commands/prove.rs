@@ -2,7 +2,7 @@
 
 use crate::args::{Prove, TensorPart};
 use crate::failure::Failure;
-use crate::files::{Access, Target, dataset, proving_key, renamed, write};
+use crate::files::{Access, Target, proving_key, renamed, sample, write};
 use crate::output::{Lines, Report, bytes, duration, head_json, milliseconds, output_lines, peak_memory};
 use crate::progress::Progress;
 use provenn::{Modes, ProveOptions, Visibility};
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Prove, progress: &Progress) -> Result<Report, Failure> 
     let steps = progress.start("prove");
     steps.step("loading the key");
     let key = proving_key(&args.key)?;
-    let input = sample(args, key.input_len())?;
+    let input = sample(&args.input, args.index, key.input_len())?;
     key.warm_up();
     let visibility = |part| match args.hide.contains(&part) {
         true => Visibility::Committed,
@@ -82,19 +82,4 @@ pub(crate) fn run(args: &Prove, progress: &Progress) -> Result<Report, Failure> 
         "head": head,
     });
     Ok(Report::good(lines.finish(), json))
-}
-
-fn sample(args: &Prove, input_len: usize) -> Result<Vec<f32>, Failure> {
-    let path = || args.input.clone();
-    let mut samples = dataset(&args.input, input_len)?.samples;
-    let count = samples.len();
-    let index = match args.index {
-        None if count > 1 => return Err(Failure::Batch { path: path(), samples: count }),
-        index => index.unwrap_or(0),
-    };
-    if index < count {
-        Ok(samples.swap_remove(index))
-    } else {
-        Err(Failure::Index { path: path(), index, samples: count })
-    }
 }

@@ -1,5 +1,6 @@
 //! The `provenn` command, run as its users run it.
 
+mod bench;
 mod common;
 mod files;
 mod forgeries;

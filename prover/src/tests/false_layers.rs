@@ -3,6 +3,7 @@
 use super::honest::{accepted, keys};
 use super::models::{Model, Network};
 use crate::hooks::Hooks;
+use crate::watch::Watch;
 use crate::witness::{Witness, count_multiplicities, run};
 use crate::{ProveOptions, ProvingKey};
 use provenn_circuits::circuit::{Circuit, Quotient, Role, Step, TensorId};
@@ -34,7 +35,7 @@ fn window(kernel: u32, stride: u32, pad: u32) -> Window {
 }
 
 /// A graph with every kind of layer; windows are padded, and the values that max-pooling sees may be negative.
-fn model() -> Model {
+pub(super) fn model() -> Model {
     let signed = |shift| Some((shift, Function::Identity, Range::new(-31, 31)));
     let rectified = |shift| Some((shift, Function::Relu, Range::new(0, 31)));
     let mut network = Network::new(&[1, 2, 7, 6], Range::new(-20, 31), TableBits { limb: 4, direct: 7 }, 3);
@@ -122,7 +123,7 @@ impl Hooks for Change {
                 let _ = run(circuit, step, values);
             }
         }
-        let _ = count_multiplicities(circuit, values);
+        let _ = count_multiplicities(circuit, values, &mut Watch::new(&mut |_| {}));
     }
 }
 
@@ -178,7 +179,7 @@ fn the_value_that_marks_padding_is_no_answer_of_a_max_pool() {
             for step in &circuit.steps[made + 1..] {
                 let _ = run(circuit, step, values);
             }
-            let _ = count_multiplicities(circuit, values);
+            let _ = count_multiplicities(circuit, values, &mut Watch::new(&mut |_| {}));
         }
     }
     for value in [-31, 0, 31] {

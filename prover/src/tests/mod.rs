@@ -1,6 +1,7 @@
 //! The protocol end to end: honest runs, degenerate shapes, and a prover that cheats.
 
 mod cheating;
+mod costs;
 mod false_layers;
 mod honest;
 mod hostile;
