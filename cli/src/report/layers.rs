@@ -90,7 +90,7 @@ pub(super) fn shape(extents: &[usize]) -> String {
     if extents.is_empty() {
         return "one number".into();
     }
-    extents.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ")
+    extents.iter().map(usize::to_string).collect::<Vec<_>>().join("\u{a0}×\u{a0}")
 }
 
 fn extent(spread: &Spread) -> String {

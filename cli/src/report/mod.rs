@@ -10,7 +10,7 @@ mod text;
 use crate::ledger::{Accuracy, Bytes, LayerCost, Ledger, Part, Spread};
 use bars::{Row, Segment};
 use scatter::{Point, Subject};
-use text::{NONE, accuracy, bytes, count, counted, escape, factor, percent, positive, time};
+use text::{NONE, accuracy, bytes, count, counted, escape, factor, number, percent, positive, time};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -100,7 +100,7 @@ fn summary(ledger: &Ledger) -> String {
         .max_by(|a, b| positive(a.prove.median_ms).total_cmp(&positive(b.prove.median_ms)));
     if let Some(most) = most.filter(|most| ledger.layers.len() > 1 && positive(most.prove.median_ms) > 0.0) {
         text += &format!(
-            " Of {} layers, the most expensive is {} {}, with {} of the proving time.",
+            " Of {} layers, the most expensive is number {} ({}), with {} of the proving time.",
             count(ledger.layers.len() as u64),
             most.index,
             escape(&most.kind),
@@ -154,7 +154,7 @@ fn accuracy_card(known: Option<&Accuracy>) -> (String, Vec<String>) {
     let float = known.float.map(|float| format!("floating-point model {}", accuracy(float)));
     let agreement = known.agreement.map(|part| format!("same class on {}", accuracy(part)));
     let error = known.greatest_error.filter(|error| error.is_finite());
-    let error = error.map(|error| format!("greatest error of an output {error:.2e}"));
+    let error = error.map(|error| format!("greatest error of an output {}", number(error)));
     match (known.integer, known.agreement) {
         (Some(integer), _) => {
             (accuracy(integer), [float, agreement, error, Some(of)].into_iter().flatten().collect())
@@ -281,21 +281,18 @@ fn prover_phases(ledger: &Ledger, phases: &[&str]) -> String {
                     title: format!("{name}: {}", time(total)),
                 }],
                 number: None,
-                note: "all layers".into(),
+                note: String::new(),
                 extent: None,
                 name,
             }
         })
         .collect();
-    rows.extend(ledger.shared.iter().map(|part| {
-        let row = Row::of_part(part, "rest", whole, ledger.runs);
-        Row { note: "no layer".into(), ..row }
-    }));
+    rows.extend(ledger.shared.iter().map(|part| Row::of_part(part, "rest", whole, ledger.runs)));
     let of_layers: f64 = ledger.layers.iter().map(|layer| positive(layer.prove.median_ms)).sum();
     let of_shared: f64 = ledger.shared.iter().map(|part| positive(part.time.median_ms)).sum();
     format!(
         "<p>{} for the layers and {} that belongs to none of them, such as the randomness that hides the values. \
-         Grey bars are such shared parts.</p>\n{}",
+         Coloured bars are all layers together; grey ones are such shared parts.</p>\n{}",
         time(of_layers),
         time(of_shared),
         bars::bars(&rows)
@@ -344,7 +341,7 @@ fn all_layers(ledger: &Ledger, phases: &[&str]) -> String {
         "<p>Times are the prover's: the median of {}, then the least and the greatest. Committed values are those \
          that every proof commits to anew; the weights are committed once, in the key. A look-up shows that a value \
          lies in a table, such as that of a rounding or of an activation. The last columns are the layer's time by \
-         phase.</p>\n{}",
+         phase. The table scrolls sideways.</p>\n{}",
         counted(ledger.runs as u64, "proof", "proofs"),
         layers::table(ledger, phases)
     )

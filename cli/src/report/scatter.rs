@@ -1,8 +1,8 @@
 //! Layers as points: the prover's time against a count, both on logarithmic axes.
 //!
 //! Horizontal places are percentages and vertical ones are pixels, so that the chart stretches with the page while
-//! text keeps its size. Labels are placed so that they are free of one another at the narrowest width, where they are
-//! numbers, and at the least width at which they are numbers and kinds.
+//! text keeps its size. Labels are placed so that they are free of one another at all widths, whether they are numbers
+//! alone or, where there is room, numbers and kinds.
 
 use super::text::{count, escape, positive, power, power_of_time, time};
 
@@ -31,13 +31,14 @@ const ABOVE: f64 = 24.0;
 const BELOW: f64 = 44.0;
 /// Height of a line of labels, and the greatest width of their characters.
 const LINE: f64 = 13.0;
-const CHARACTER: f64 = 7.2;
+const CHARACTER: f64 = 7.6;
 /// Radius of a point.
 const RADIUS: f64 = 4.5;
 /// Characters of a kind that are shown.
 const KIND: usize = 14;
-/// Least widths of the plot with short and with long labels. The style sheet shows long ones from there on.
-const WIDTHS: [f64; 2] = [190.0, 400.0];
+/// The extreme widths of the plot with short labels, then those with long ones. The style sheet changes between the
+/// middle two.
+const WIDTHS: [f64; 4] = [190.0, 400.0, 400.0, 1100.0];
 
 /// A logarithmic axis on which places are 0 to 1, with a strip for 0 at its start if need be.
 struct Axis {
@@ -83,21 +84,30 @@ impl Axis {
     }
 }
 
-/// A label's rectangle.
-#[derive(Clone, Copy)]
-struct Rectangle {
-    x: [f64; 2],
+/// What a point or a text takes of the plot.
+struct Place {
+    /// From left to right, at each of the `WIDTHS`.
+    x: [[f64; 2]; 4],
     y: [f64; 2],
 }
 
-impl Rectangle {
-    fn around(x: f64, y: f64, radius: f64) -> Rectangle {
-        Rectangle { x: [x - radius, x + radius], y: [y - radius, y + radius] }
+impl Place {
+    fn of_point(x: f64, y: f64) -> Place {
+        Place { x: WIDTHS.map(|w| [w * x - RADIUS, w * x + RADIUS]), y: [y - RADIUS, y + RADIUS] }
     }
 
-    fn meets(&self, other: &Rectangle) -> bool {
-        let apart = |a: [f64; 2], b: [f64; 2]| a[1] <= b[0] || b[1] <= a[0];
-        !apart(self.x, other.x) && !apart(self.y, other.y)
+    /// Whether the two never cover each other. Places are linear in the width, so what is to the left of something at
+    /// the extreme widths is so between them.
+    fn is_apart(&self, other: &Place) -> bool {
+        let before = |a: &Place, b: &Place| a.x.iter().zip(&b.x).all(|(a, b)| a[1] <= b[0]);
+        let above = |a: &Place, b: &Place| a.y[1] <= b.y[0];
+        before(self, other) || before(other, self) || above(self, other) || above(other, self)
+    }
+
+    fn is_inside(&self) -> bool {
+        let between = |(x, width): (&[f64; 2], f64)| x[0] >= 0.0 && x[1] <= width + 10.0;
+        let [top, bottom] = self.y;
+        self.x.iter().zip(WIDTHS).all(between) && top >= ABOVE - 8.0 && bottom <= ABOVE + HEIGHT + 2.0
     }
 }
 
@@ -128,14 +138,22 @@ struct Offset {
 }
 
 impl Offset {
-    fn rectangle(&self, x: f64, y: f64, width: f64) -> Rectangle {
-        let left = match self.anchor {
+    /// What a text takes that is so far from its point. It has so many characters where it is short and where it is
+    /// long.
+    fn place(&self, x: f64, y: f64, [short, long]: [usize; 2]) -> Place {
+        let part = match self.anchor {
             Anchor::Start => 0.0,
-            Anchor::Middle => width / 2.0,
-            Anchor::End => width,
+            Anchor::Middle => 0.5,
+            Anchor::End => 1.0,
         };
-        let (x, y) = (x + self.x - left, y + self.y);
-        Rectangle { x: [x - 1.0, x + width + 1.0], y: [y - LINE + 2.0, y + 3.0] }
+        let lengths = [short, short, long, long];
+        let x = std::array::from_fn(|i| {
+            let length = CHARACTER * lengths[i] as f64;
+            let left = WIDTHS[i] * x + self.x - part * length;
+            [left - 1.0, left + length + 1.0]
+        });
+        let y = y + self.y;
+        Place { x, y: [y - LINE + 2.0, y + 3.0] }
     }
 
     fn is_far(&self) -> bool {
@@ -200,10 +218,8 @@ pub(super) fn scatter(points: &[Point], subject: &Subject) -> String {
 impl Plot<'_> {
     fn svg(&self) -> String {
         let Subject { id, more, .. } = self.subject;
-        let mut room = Room(WIDTHS.map(|width| {
-            let places = self.points.iter().map(|point| self.place(point));
-            places.map(|(x, y)| Rectangle::around(width * x, y, RADIUS)).collect()
-        }));
+        let places = self.points.iter().map(|point| self.place(point));
+        let mut room = Room(places.map(|(x, y)| Place::of_point(x, y)).collect());
         let guides: String = self.guides().iter().map(|guide| self.guide(guide, &mut room)).collect();
         let points: String = self.points.iter().map(|point| self.point(point)).collect();
         let labels = self.labels(&mut room);
@@ -305,7 +321,7 @@ impl Plot<'_> {
             (other, Offset { x: 10.0, y: -4.0, anchor: Anchor::Start }),
         ];
         let length = guide.name.chars().count();
-        let place = places.into_iter().find(|&((x, y), offset)| room.take(x, y, &offset, [length; 2]));
+        let place = places.into_iter().find(|&((x, y), offset)| room.take(offset.place(x, y, [length; 2])));
         let name = place.map_or(String::new(), |((x, y), Offset { x: dx, y: dy, anchor })| {
             format!(
                 "<text x=\"{:.3}%\" y=\"{y:.1}\" dx=\"{dx}\" dy=\"{dy}\" text-anchor=\"{}\">{}</text>",
@@ -342,33 +358,22 @@ impl Plot<'_> {
         order.sort_by(|a, b| positive(b.ms).total_cmp(&positive(a.ms)));
         let labels = order.into_iter().filter_map(|point| {
             let ((x, y), label) = (self.place(point), Label::new(point));
-            let offset = Offset::all().find(|offset| room.take(x, y, offset, label.lengths()))?;
+            let offset = Offset::all().find(|offset| room.take(offset.place(x, y, label.lengths())))?;
             Some(label.svg(x, y, &offset))
         });
         labels.collect()
     }
 }
 
-/// What is taken of the plot, at each of the `WIDTHS`.
-struct Room([Vec<Rectangle>; 2]);
+/// What is taken of the plot.
+struct Room(Vec<Place>);
 
 impl Room {
-    /// Takes the place of a text, of so many characters at each of the `WIDTHS`, if it is free and on the plot.
-    fn take(&mut self, x: f64, y: f64, offset: &Offset, lengths: [usize; 2]) -> bool {
-        let places: [Rectangle; 2] =
-            std::array::from_fn(|i| offset.rectangle(WIDTHS[i] * x, y, CHARACTER * lengths[i] as f64));
-        let free = (0..2).all(|i| {
-            let Rectangle { x, y } = places[i];
-            let inside = x[0] >= -2.0
-                && x[1] <= WIDTHS[i] + 10.0
-                && y[0] >= ABOVE - 8.0
-                && y[1] <= ABOVE + HEIGHT + 2.0;
-            inside && !self.0[i].iter().any(|other| other.meets(&places[i]))
-        });
+    /// Takes the place if it is free and on the plot.
+    fn take(&mut self, place: Place) -> bool {
+        let free = place.is_inside() && self.0.iter().all(|other| other.is_apart(&place));
         if free {
-            for (taken, place) in self.0.iter_mut().zip(places) {
-                taken.push(place);
-            }
+            self.0.push(place);
         }
         free
     }
@@ -390,7 +395,7 @@ impl Label {
         Label { number: point.index.to_string(), kind }
     }
 
-    /// Its characters at each of the `WIDTHS`.
+    /// Its characters where it is short and where it is long.
     fn lengths(&self) -> [usize; 2] {
         [self.number.len(), self.number.len() + 1 + self.kind.chars().count()]
     }

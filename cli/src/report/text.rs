@@ -23,6 +23,9 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
+/// Between a number and its unit, which are never on two lines.
+const SPACE: char = '\u{a0}';
+
 /// What stands for a number that there is none of.
 pub(super) const NONE: &str = "–";
 
@@ -46,19 +49,20 @@ fn digits(value: f64) -> String {
 fn in_unit(value: f64, units: &[(f64, &str)]) -> String {
     let fits = |&&(size, _): &&(f64, &str)| value >= 0.9995 * size;
     let (size, unit) = units.iter().rev().find(fits).unwrap_or(&units[0]);
-    format!("{} {unit}", digits(value / size))
+    format!("{}{SPACE}{unit}", digits(value / size))
 }
 
 /// Milliseconds in a unit for people.
 pub(super) fn time(ms: f64) -> String {
-    const UNITS: [(f64, &str); 5] = [(1e-6, "ns"), (1e-3, "µs"), (1.0, "ms"), (1e3, "s"), (6e4, "min")];
+    const UNITS: [(f64, &str); 6] =
+        [(1e-9, "ps"), (1e-6, "ns"), (1e-3, "µs"), (1.0, "ms"), (1e3, "s"), (6e4, "min")];
     match ms {
-        0.0 => "0 ms".into(),
+        0.0 => format!("0{SPACE}ms"),
         ms if !ms.is_finite() || ms < 0.0 => NONE.into(),
         // Seconds are still easy to read well beyond one minute.
-        ms if (59_500.0..6e5).contains(&ms) => format!("{:.0} s", ms / 1e3),
+        ms if (59_500.0..6e5).contains(&ms) => format!("{:.0}{SPACE}s", ms / 1e3),
         // Nothing that was measured.
-        ms if ms >= 1e12 => format!("{ms:.1e} ms"),
+        ms if ms >= 1e12 => format!("{ms:.1e}{SPACE}ms"),
         ms => in_unit(ms, &UNITS),
     }
 }
@@ -71,7 +75,7 @@ pub(super) fn nanoseconds(ns: Option<f64>) -> String {
 /// Bytes in a decimal unit.
 pub(super) fn bytes(count: u64) -> String {
     match count {
-        0..1_000 => format!("{count} B"),
+        0..1_000 => format!("{count}{SPACE}B"),
         _ => in_unit(count as f64, &[(1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB")]),
     }
 }
@@ -104,7 +108,8 @@ pub(super) fn power(exponent: i32) -> String {
 /// A power of ten of milliseconds, as on an axis.
 pub(super) fn power_of_time(exponent: i32) -> String {
     match exponent {
-        -9..-3 => format!("{} ns", power(exponent + 6)),
+        -9..-6 => format!("{} ps", power(exponent + 9)),
+        -6..-3 => format!("{} ns", power(exponent + 6)),
         -3..0 => format!("{} µs", power(exponent + 3)),
         0..3 => format!("{} ms", power(exponent)),
         3..9 => format!("{} s", count(10u64.pow(exponent as u32 - 3))),
@@ -116,14 +121,26 @@ pub(super) fn power_of_time(exponent: i32) -> String {
 pub(super) fn percent(part: f64) -> String {
     match 100.0 * part {
         p if !p.is_finite() => NONE.into(),
-        p if p > 0.0 && p < 0.05 => "&lt;0.1 %".into(),
-        p => format!("{:.1} %", p.max(0.0)),
+        p if p > 0.0 && p < 0.05 => format!("&lt;0.1{SPACE}%"),
+        p => format!("{:.1}{SPACE}%", p.max(0.0)),
     }
 }
 
 /// An accuracy.
 pub(super) fn accuracy(part: f64) -> String {
-    if part.is_finite() { format!("{:.2} %", 100.0 * part) } else { NONE.into() }
+    if part.is_finite() { format!("{:.2}{SPACE}%", 100.0 * part) } else { NONE.into() }
+}
+
+/// A number without a unit, with three significant digits.
+pub(super) fn number(value: f64) -> String {
+    match value {
+        v if !v.is_finite() => NONE.into(),
+        v if (1e-4..1e6).contains(&v) => {
+            let decimals = (2 - v.log10().floor() as i32).max(0) as usize;
+            format!("{v:.decimals$}")
+        }
+        v => format!("{v:.2e}"),
+    }
 }
 
 /// A ratio.
@@ -143,6 +160,10 @@ pub(super) fn factor(ratio: f64) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn plain(text: String) -> String {
+        text.replace(SPACE, " ")
+    }
+
     #[test]
     fn escaped_text_has_no_markup_and_no_invisible_control() {
         assert_eq!(
@@ -157,6 +178,7 @@ mod tests {
     fn times_have_three_digits_and_a_unit() {
         for (ms, text) in [
             (0.0, "0 ms"),
+            (3.5e-7, "350 ps"),
             (1.234e-6, "1.23 ns"),
             (4.56e-3, "4.56 µs"),
             (0.04567, "45.7 µs"),
@@ -175,25 +197,29 @@ mod tests {
             (f64::INFINITY, "–"),
             (-1.0, "–"),
         ] {
-            assert_eq!(time(ms), text, "{ms}");
+            assert_eq!(plain(time(ms)), text, "{ms}");
         }
-        assert_eq!(nanoseconds(Some(1234.0)), "1.23 µs");
-        assert_eq!(nanoseconds(None), "–");
+        assert_eq!(plain(nanoseconds(Some(1234.0))), "1.23 µs");
+        assert_eq!(plain(nanoseconds(None)), "–");
     }
 
     #[test]
     fn sizes_counts_and_ratios_have_sensible_digits() {
-        assert_eq!(bytes(999), "999 B");
-        assert_eq!(bytes(21_612), "21.6 kB");
-        assert_eq!(bytes(999_999), "1.00 MB");
-        assert_eq!(bytes(u64::MAX), "18446744 TB");
+        assert_eq!(plain(bytes(999)), "999 B");
+        assert_eq!(plain(bytes(21_612)), "21.6 kB");
+        assert_eq!(plain(bytes(999_999)), "1.00 MB");
+        assert_eq!(plain(bytes(u64::MAX)), "18446744 TB");
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(counted(1, "layer", "layers"), "1 layer");
         assert_eq!(counted(0, "layer", "layers"), "0 layers");
-        assert_eq!(percent(0.1234), "12.3 %");
-        assert_eq!(percent(0.0001), "&lt;0.1 %");
-        assert_eq!(percent(0.0), "0.0 %");
-        assert_eq!(percent(f64::NAN), "–");
+        assert_eq!(plain(percent(0.1234)), "12.3 %");
+        assert_eq!(plain(percent(0.0001)), "&lt;0.1 %");
+        assert_eq!(plain(percent(0.0)), "0.0 %");
+        assert_eq!(plain(percent(f64::NAN)), "–");
+        for (value, text) in [(0.0712, "0.0712"), (1.234, "1.23"), (98765.4, "98765"), (1e-7, "1.00e-7")] {
+            assert_eq!(number(value), text);
+        }
+        assert_eq!(number(f64::NAN), "–");
         assert_eq!(factor(1.5).as_deref(), Some("1.50×"));
         assert_eq!(factor(2463.7).as_deref(), Some("2,460×"));
         assert_eq!(factor(999.6).as_deref(), Some("1,000×"));
@@ -205,10 +231,13 @@ mod tests {
     fn powers_of_ten_are_short() {
         let powers: Vec<String> = (0..7).map(power).collect();
         assert_eq!(powers, ["1", "10", "100", "1k", "10k", "100k", "1M"]);
-        let times: Vec<String> = (-6..5).map(power_of_time).collect();
+        let times: Vec<String> = (-8..5).map(power_of_time).collect();
         assert_eq!(
             times,
-            ["1 ns", "10 ns", "100 ns", "1 µs", "10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s", "10 s"]
+            [
+                "10 ps", "100 ps", "1 ns", "10 ns", "100 ns", "1 µs", "10 µs", "100 µs", "1 ms", "10 ms",
+                "100 ms", "1 s", "10 s"
+            ]
         );
     }
 }

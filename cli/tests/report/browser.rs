@@ -148,6 +148,8 @@ impl Tab<'_> {
     pub(crate) fn show(&mut self, width: u32, scheme: &str) {
         let metrics = json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false });
         self.call("Emulation.setDeviceMetricsOverride", metrics);
+        // As on a phone, they take no room.
+        self.call("Emulation.setScrollbarsHidden", json!({ "hidden": true }));
         let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
         self.call("Emulation.setEmulatedMedia", json!({ "features": [feature] }));
     }
