@@ -341,7 +341,7 @@ fn all_layers(ledger: &Ledger, phases: &[&str]) -> String {
         "<p>Times are the prover's: the median of {}, then the least and the greatest. Committed values are those \
          that every proof commits to anew; the weights are committed once, in the key. A look-up shows that a value \
          lies in a table, such as that of a rounding or of an activation. The last columns are the layer's time by \
-         phase. The table scrolls sideways.</p>\n{}",
+         phase. <span class=\"screen\">The table scrolls sideways.</span></p>\n{}",
         counted(ledger.runs as u64, "proof", "proofs"),
         layers::table(ledger, phases)
     )
