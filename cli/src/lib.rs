@@ -27,6 +27,7 @@ mod error;
 mod key;
 pub mod ledger;
 mod model;
+pub mod report;
 mod values;
 
 pub use error::Error;
