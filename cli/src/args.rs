@@ -137,7 +137,10 @@ pub(crate) struct Bench {
     /// Write the table here as comma-separated values
     #[arg(long, value_name = "FILE")]
     pub(crate) csv: Option<PathBuf>,
-    /// Overwrite an existing file
+    /// Write a report with charts here, one HTML file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Overwrite existing files
     #[arg(long)]
     pub(crate) force: bool,
 }

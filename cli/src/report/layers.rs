@@ -6,8 +6,10 @@ use crate::ledger::{LayerCost, Ledger, Part, Spread};
 /// All layers with all that is known of them, the shared parts, and the whole.
 pub(super) fn table(ledger: &Ledger, phases: &[&str]) -> String {
     let heads = ["MACs", "parameters", "committed values", "look-ups"];
-    let mut head =
-        String::from("<th scope=\"col\">layer</th><th scope=\"col\" class=\"text\">output shape</th>");
+    let mut head = String::from(
+        "<th scope=\"col\">layer</th><th scope=\"col\" class=\"text\">name</th>\
+         <th scope=\"col\" class=\"text\">output shape</th>",
+    );
     for name in heads.into_iter().chain(["time", "min to max", "share", "per MAC", "per parameter"]) {
         head += &format!("<th scope=\"col\">{name}</th>");
     }
@@ -40,9 +42,10 @@ fn row(layer: &LayerCost, phases: &[&str]) -> String {
         times.reduce(|a, b| a + b).map_or(NONE.into(), time)
     }));
     format!(
-        "<tr><th scope=\"row\">{} {}</th><td class=\"text\">{}</td>{}</tr>\n",
+        "<tr><th scope=\"row\">{} {}</th><td class=\"text\">{}</td><td class=\"text\">{}</td>{}</tr>\n",
         layer.index,
         escape(&layer.kind),
+        layer.name.as_deref().map_or(NONE.into(), escape),
         shape(&layer.output_shape),
         data(&cells)
     )
@@ -54,7 +57,7 @@ fn shared_row(part: &Part, ledger: &Ledger, phases: usize) -> String {
     cells.push(percent(part.time.median_ms / ledger.prove.median_ms));
     cells.resize(cells.len() + 2 + phases, String::new());
     format!(
-        "<tr><th scope=\"row\">{}</th><td class=\"text\">no layer</td>{}</tr>\n",
+        "<tr><th scope=\"row\">{}</th><td></td><td class=\"text\">no layer</td>{}</tr>\n",
         escape(&part.name),
         data(&cells)
     )
@@ -76,7 +79,7 @@ fn whole_row(ledger: &Ledger, phases: &[&str]) -> String {
         String::new(),
     ];
     cells.extend(phases.iter().map(|&phase| time(phase_total(ledger, phase))));
-    format!("<tr class=\"whole\"><th scope=\"row\">whole proof</th><td></td>{}</tr>\n", data(&cells))
+    format!("<tr class=\"whole\"><th scope=\"row\">whole proof</th><td></td><td></td>{}</tr>\n", data(&cells))
 }
 
 /// Sum of a phase's medians over all layers.

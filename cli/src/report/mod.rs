@@ -150,7 +150,7 @@ fn accuracy_card(known: Option<&Accuracy>) -> (String, Vec<String>) {
     let Some(known) = known else {
         return (NONE.into(), vec!["not measured: the key has none".into()]);
     };
-    let of = format!("of {}", counted(known.samples as u64, "held-out sample", "held-out samples"));
+    let of = format!("of {}", counted(known.samples as u64, "sample", "samples"));
     let float = known.float.map(|float| format!("floating-point model {}", accuracy(float)));
     let agreement = known.agreement.map(|part| format!("same class on {}", accuracy(part)));
     let error = known.greatest_error.filter(|error| error.is_finite());
@@ -360,6 +360,7 @@ fn measurement(ledger: &Ledger) -> String {
         ),
     };
     let facts = [
+        ("Input", escape(&ledger.input)),
         ("Processor", escape(&machine.processor)),
         (
             "Cores",

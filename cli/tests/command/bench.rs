@@ -138,6 +138,27 @@ fn the_table_as_comma_separated_values() {
 }
 
 #[test]
+fn the_report_as_a_page() {
+    let place = Place::new();
+    place.provenn("bench digits.pk --runs 1 --html report.html --csv costs.csv").good();
+    let page = String::from_utf8(place.get("report.html")).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"), "{page}");
+    // What was measured and how are there, layers by name among it.
+    let command = "provenn bench digits.pk --runs 1 --html report.html --csv costs.csv";
+    for text in ["digits", "random entries", command, "fc1", "fc2", "halo2 proof"] {
+        assert!(page.contains(text), "{text}");
+    }
+    assert!(!place.get("costs.csv").is_empty());
+
+    std::fs::remove_file(place.path("costs.csv")).unwrap();
+    let both = "bench digits.pk --runs 1 --csv costs.csv --html report.html";
+    place.refused(both, "report.html: exists already");
+    assert_eq!(place.get("report.html"), page.as_bytes());
+    place.provenn(&format!("{both} --force")).good();
+    assert_ne!(place.get("report.html"), page.as_bytes());
+}
+
+#[test]
 fn bad_input_is_refused_before_anything_is_measured() {
     let place = Place::new();
     place.refused("bench digits.pk --runs 0", "invalid value '0' for '--runs <N>'");
@@ -154,6 +175,8 @@ fn bad_input_is_refused_before_anything_is_measured() {
     place.put("text.json", "not numbers");
     place.refused("bench digits.pk --input text.json", "text.json");
     place.refused("bench digits.pk --csv none/costs.csv", "none/costs.csv: cannot be written");
+    place.refused("bench digits.pk --html none/report.html", "none/report.html: cannot be written");
+    place.refused("bench digits.pk --html a --csv a", "--csv and --html name the same file");
     place.refused("bench digits.pk --csv .", "not a name for a file");
     std::fs::create_dir(place.path("folder")).unwrap();
     place.refused("bench digits.pk --csv folder", "folder: this is a directory");

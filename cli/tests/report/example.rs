@@ -24,6 +24,7 @@ fn layer(index: usize, kind: &str, shape: &[usize], [macs, parameters]: [u64; 2]
     let total: f64 = ms.iter().sum();
     LayerCost {
         index,
+        name: Some(format!("node{index}")),
         kind: kind.into(),
         output_shape: shape.to_vec(),
         macs,
@@ -82,6 +83,7 @@ pub(crate) fn lenet() -> Ledger {
             system: "Linux x86_64".into(),
             backend: "AVX-512 IFMA".into(),
         },
+        input: "five.json".into(),
         runs: 10,
         layers,
         shared,
@@ -156,6 +158,7 @@ pub(crate) fn degenerate() -> Vec<(&'static str, Ledger)> {
     (extreme.layers[1].prove.median_ms, extreme.layers[1].parameters) = (f64::MIN_POSITIVE, u64::MAX);
     extreme.layers[3].output_shape = vec![];
     let mut partial = lenet();
+    (partial.layers[0].name, partial.layers[1].name) = (None, Some(String::new()));
     partial.layers[0].phases.truncate(1);
     partial.layers[3].phases.iter_mut().for_each(|part| part.time.median_ms *= 3.0);
     let no_labels =
@@ -179,7 +182,7 @@ pub(crate) fn degenerate() -> Vec<(&'static str, Ledger)> {
 pub(crate) fn named(name: &str) -> Ledger {
     let mut ledger = lenet();
     for layer in &mut ledger.layers {
-        layer.kind = name.into();
+        (layer.kind, layer.name) = (name.into(), Some(name.into()));
         layer.phases.iter_mut().for_each(|part| part.name = name.into());
     }
     ledger.shared.iter_mut().chain(&mut ledger.verify_phases).for_each(|part| part.name = name.into());
@@ -197,6 +200,7 @@ pub(crate) fn named(name: &str) -> Ledger {
         version: text(),
         date: text(),
         command: text(),
+        input: text(),
         machine,
         ..ledger
     }

@@ -101,6 +101,7 @@ fn every_layer_is_in_the_table_and_in_each_chart() {
     for (i, layer) in ledger.layers.iter().enumerate() {
         let name = format!("{i} {}", layer.kind);
         assert_eq!(rows[i].children[0].text, name);
+        assert_eq!(Some(&rows[i].children[1].text), layer.name.as_ref());
         assert!(names[i].text.starts_with(&name), "{}", names[i].text);
         for chart in &charts {
             let circles = chart.find("circle", "");
@@ -172,7 +173,7 @@ fn the_headlines_are_there_with_units() {
         cards,
         [
             "Accuracy | 98.87 % | floating-point model 98.91 % | same class on 99.74 % | \
-             greatest error of an output 0.0712 | of 10,000 held-out samples",
+             greatest error of an output 0.0712 | of 10,000 samples",
             "Prove | 67.7 ms | 63.6 ms to 73.8 ms | median of 10 runs",
             "Verify | 5.40 ms | 5.08 ms to 5.89 ms | median of 10 runs",
             "Proof | 18.8 kB | 18,756 bytes | public key 31.9 kB",
@@ -180,7 +181,9 @@ fn the_headlines_are_there_with_units() {
         ]
     );
     assert_eq!(page.find("pre", "")[0].text, lenet().command);
-    for text in ["AMD EPYC", "8 threads", "33.3 GB", "AVX-512 IFMA", "94.4 MB", "287 kB", "2025-03-14"] {
+    for text in
+        ["five.json", "AMD EPYC", "8 threads", "33.3 GB", "AVX-512 IFMA", "94.4 MB", "287 kB", "2025-03-14"]
+    {
         assert!(page.text.contains(text), "{text}");
     }
     for name in PHASES.iter().chain(&["masks", "encoding", "equation", "look-up rounds"]) {

@@ -9,12 +9,20 @@ use crate::failure::{At, Failure};
 use crate::files::{Access, Target, read, sample, write};
 use crate::output::Report;
 use crate::progress::Progress;
-use provenn::{ProvingKey, Values, VerifyingKey};
+use provenn::{ProvingKey, Values, VerifyingKey, report};
 use provenn_circuits::artifact::MAX_PROVING_KEY_BYTES;
 use provenn_circuits::model::Range;
+use std::path::PathBuf;
 
 pub(crate) fn run(args: &Bench, progress: &Progress) -> Result<Report, Failure> {
-    let csv = args.csv.clone().map(|path| Target::new(path, Access::Public, args.force)).transpose()?;
+    let target = |path: &Option<PathBuf>| {
+        path.clone().map(|path| Target::new(path, Access::Public, args.force)).transpose()
+    };
+    if args.csv.is_some() && args.csv == args.html {
+        let cause = "--csv and --html name the same file".into();
+        return Err(Failure::Usage { cause, hint: "give each its own".into() });
+    }
+    let (csv, html) = (target(&args.csv)?, target(&args.html)?);
     let steps = progress.start("bench");
     steps.step("loading the key");
     let bytes = read(&args.key, "a proving key", MAX_PROVING_KEY_BYTES as u64)?;
@@ -37,9 +45,10 @@ pub(crate) fn run(args: &Bench, progress: &Progress) -> Result<Report, Failure> 
         key_bytes: [bytes.len(), verifying.len()],
     };
     let ledger = measure::measure(&subject, args.runs.into(), &steps)?;
-    if let Some(target) = &csv {
-        write(&[(target, table::csv(&ledger).as_bytes())])?;
-    }
+    let page = html.as_ref().map(|target| (target, report::html(&ledger)));
+    let table = csv.as_ref().map(|target| (target, table::csv(&ledger)));
+    let files: Vec<_> = page.iter().chain(&table).map(|(target, text)| (*target, text.as_bytes())).collect();
+    write(&files)?;
     drop(steps);
     let json = serde_json::to_value(&ledger).unwrap_or_default();
     Ok(Report::good(table::text(&ledger), json))
