@@ -34,6 +34,11 @@ pub fn usable_rows(k: u32) -> usize {
     (1 << k) - UNUSABLE_ROWS
 }
 
+/// Bytes of the halo2 proof of size `k`: 22 points and scalars, and two points for each round of its inner product argument.
+pub fn proof_bytes(k: u32) -> usize {
+    32 * (22 + 2 * k as usize)
+}
+
 /// The circuit, with its rows if known.
 #[derive(Debug, Clone)]
 pub struct ProductCircuit {

@@ -1,14 +1,14 @@
 //! What a key's layer list implies: circuits, layouts, message counts and sizes, the same for both sides.
 
-use crate::artifact::CommitmentFormat;
-use crate::circuit::{Circuit, Role, TensorId};
+use crate::artifact::{self, CommitmentFormat};
+use crate::circuit::{Circuit, Role, TensorId, Visibility};
 use crate::closing::halvings;
 use crate::error::CircuitError;
 use crate::forms::{GATE_COLUMNS, box_variables};
-use crate::layout::{Layout, MIN_ROWS};
+use crate::layout::{Group, Layout, MIN_ROWS};
 use crate::lower::{Modes, inference, key};
 use crate::model::{LayerList, Range, TableBits};
-use crate::products::{MAX_K, size_parameter, usable_rows};
+use crate::products::{self, MAX_K, UNUSABLE_ROWS, size_parameter, usable_rows};
 use crate::reduction::{Party, Plan, readings, reduce};
 use ff::PrimeField;
 use provenn_algebra::Fp;
@@ -50,6 +50,12 @@ impl System {
     /// Limits what combining the claims can cost a prover: every view of a tensor of many columns may become vectors as long as those
     /// and a column.
     fn check_pieces(&self) -> Result<(), CircuitError> {
+        let total = i64::try_from(self.piece_elements()).unwrap_or(i64::MAX);
+        CircuitError::limit(None, "field elements of the claims' pieces", total, 0, MAX_PIECES)
+    }
+
+    /// Most field elements that the pieces of the claims on tensors of many columns have: some of them merge.
+    pub fn piece_elements(&self) -> u64 {
         let mut total = 0u64;
         for (expr, extents, times) in readings(&self.circuit, self.plan.leaves.as_ref()) {
             for (_, view) in &expr.terms {
@@ -58,8 +64,34 @@ impl System {
                 total = total.saturating_add(len.saturating_mul(times));
             }
         }
-        let total = i64::try_from(total).unwrap_or(i64::MAX);
-        CircuitError::limit(None, "field elements of the claims' pieces", total, 0, MAX_PIECES)
+        total
+    }
+
+    /// Bytes of the messages of one proof, in the order in which they are sent; `k` is the size parameter of halo2.
+    pub fn message_bytes(&self, k: u32) -> usize {
+        let (n, nu) = (self.layout.n, self.layout.nu());
+        let commitments = self.layout.witness.len() + self.mask_columns + GATE_COLUMNS + 1;
+        let reduction = self.plan.rounds + GATE_COLUMNS * self.plan.gates;
+        let row_rounds = 2 * nu;
+        // Three points and two scalars, then three blinds, the masks of the row rounds, the gate columns, the row.
+        let opening = 3 + 2 + 3 + 2 * nu + (1 << k);
+        let row = match halvings(n) {
+            0 => n,
+            rounds => 1 + 2 * rounds + (n >> rounds),
+        };
+        let sums = GATE_COLUMNS * (UNUSABLE_ROWS + 1);
+        32 * (commitments + reduction + row_rounds + opening + row + sums) + products::proof_bytes(k)
+    }
+
+    /// Bytes of an input or output in a proof.
+    fn shown_bytes(&self, id: Option<TensorId>, visibility: Visibility, group: Group) -> usize {
+        match visibility {
+            Visibility::Committed => 32 * self.layout.group(group).len(),
+            Visibility::Public => id.map_or(0, |id| {
+                let tensor = &self.circuit.tensors[id];
+                artifact::encoded_len(tensor.range, tensor.len())
+            }),
+        }
     }
 
     /// Format of a commitment to a tensor, and of its public values; empty without a tensor.
@@ -177,6 +209,19 @@ impl KeyShape {
         let shape = KeyShape { n, k, key: system(key), inference: inference.map(system) };
         shape.inference.iter().chain([&shape.key]).try_for_each(System::check_pieces)?;
         Ok(shape)
+    }
+
+    /// Bytes of every proof with these modes and a context of so many bytes.
+    pub fn proof_bytes(&self, modes: Modes, context: usize) -> usize {
+        let system = self.inference(modes);
+        let input = system.shown_bytes(system.circuit.input(), modes.input, Group::Input);
+        let output = system.shown_bytes(system.circuit.output(), modes.output, Group::Output);
+        artifact::proof_bytes([context, input, output, system.message_bytes(self.k)])
+    }
+
+    /// Bytes of every verifying key of this shape; `layers` is the list that it was derived from.
+    pub fn verifying_key_bytes(&self, layers: &LayerList) -> usize {
+        artifact::verifying_key_bytes(layers, self.key.layout.weights.len(), self.key.message_bytes(self.k))
     }
 
     /// The inference circuit of the given modes.

@@ -24,12 +24,15 @@
 //! ```
 
 mod error;
+mod estimate;
 mod key;
 pub mod ledger;
+pub mod memory;
 mod model;
 mod values;
 
 pub use error::Error;
+pub use estimate::{CircuitEstimate, Estimate, LayerEstimate, SharedEstimate, UnitCost};
 pub use key::{Notes, Proof, ProvingKey};
 pub use model::Model;
 pub use provenn_circuits::artifact::ModelId;

@@ -20,6 +20,7 @@ mod opening;
 mod prepared;
 mod products;
 mod prove;
+pub mod rehearsal;
 pub mod stages;
 mod witness;
 

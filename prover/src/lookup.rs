@@ -100,7 +100,13 @@ impl Rounds {
     }
 }
 
-fn leaves(circuit: &Circuit, plan: &LeafPlan, values: &Witness<'_>, beta: Fp, gamma: Fp) -> Leaves {
+pub(crate) fn leaves(
+    circuit: &Circuit,
+    plan: &LeafPlan,
+    values: &Witness<'_>,
+    beta: Fp,
+    gamma: Fp,
+) -> Leaves {
     let mut leaves = Leaves::new();
     leaves.resize(plan.len);
     let columns: Vec<Vec<Cow<'_, [i64]>>> = circuit

@@ -108,5 +108,7 @@ pub(crate) fn prove(
     reveal_sums(&masks, &products, &mut transcript);
     hooks.products(&mut gates);
     prove_products(keys, &gates, products, product_points, &mut transcript)?;
-    Ok(transcript.finish())
+    let messages = transcript.finish();
+    debug_assert_eq!(messages.len(), system.message_bytes(k));
+    Ok(messages)
 }

@@ -1,6 +1,7 @@
 //! The `provenn` command, run as its users run it.
 
 mod common;
+mod estimate;
 mod files;
 mod forgeries;
 mod inspect;
