@@ -61,7 +61,11 @@ fn made_up(len: usize) -> Dataset {
 fn text(estimate: &Estimate, calibrated: bool) -> String {
     let memory = |bytes: Option<u64>| bytes.map_or("unknown".to_string(), crate::output::bytes);
     let mut lines = Lines::default();
-    lines.line("machine", format!("this one, {} threads, backend {}", estimate.threads, estimate.backend));
+    let threads = match estimate.threads {
+        1 => "1 thread".to_string(),
+        threads => format!("{threads} threads"),
+    };
+    lines.line("machine", format!("this one, {threads}, backend {}", estimate.backend));
     lines.line(
         "model",
         format!("{} parameters, {} multiplications", count(estimate.parameters), count(estimate.macs)),

@@ -39,7 +39,7 @@ fn an_estimate_is_readable() {
     ] {
         assert!(words.contains(&label), "{label}: {said:?}");
     }
-    assert!(said.out.contains("1 threads"), "{said:?}");
+    assert!(said.out.contains("1 thread,"), "{said:?}");
     assert!(!said.out.contains("made-up"), "{said:?}");
     assert_eq!(said.err, "");
 }
