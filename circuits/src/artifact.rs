@@ -320,6 +320,26 @@ pub struct ProofContent<'a> {
     pub messages: &'a [u8],
 }
 
+/// Bytes of a proof artifact whose context, input, output and messages have these lengths.
+pub fn proof_bytes([context, input, output, messages]: [usize; 4]) -> usize {
+    let [context, input, output, messages] = [context, input, output, messages].map(|len| vec![0; len]);
+    let content = ProofContent {
+        model_id: ModelId([0; 32]),
+        modes: 0,
+        context: &context,
+        input: &input,
+        output: &output,
+        messages: &messages,
+    };
+    HEADER + canonical(&content).len()
+}
+
+/// Bytes of a verifying key artifact with so many commitments, and a key proof of so many bytes.
+pub fn verifying_key_bytes(layers: &LayerList, commitments: usize, key_proof: usize) -> usize {
+    let core = Core { version: VERSION, layers: layers.clone(), commitments: vec![[0; 32]; commitments] };
+    HEADER + canonical(&VerifyingKeyContent { core, key_proof: vec![0; key_proof] }).len()
+}
+
 /// Content of an opening: the values behind an input or output commitment, and its blinds.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct OpeningContent {

@@ -34,6 +34,11 @@ pub fn usable_rows(k: u32) -> usize {
     (1 << k) - UNUSABLE_ROWS
 }
 
+/// Points and scalars of the halo2 proof of size `k`: two of them points of each round of its inner product argument.
+pub fn proof_elements(k: u32) -> usize {
+    22 + 2 * k as usize
+}
+
 /// The circuit, with its rows if known.
 #[derive(Debug, Clone)]
 pub struct ProductCircuit {

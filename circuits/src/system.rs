@@ -1,14 +1,14 @@
 //! What a key's layer list implies: circuits, layouts, message counts and sizes, the same for both sides.
 
-use crate::artifact::CommitmentFormat;
-use crate::circuit::{Circuit, Role, TensorId};
+use crate::artifact::{self, CommitmentFormat};
+use crate::circuit::{Circuit, Role, TensorId, Visibility};
 use crate::closing::halvings;
 use crate::error::CircuitError;
 use crate::forms::{GATE_COLUMNS, box_variables};
-use crate::layout::{Layout, MIN_ROWS};
+use crate::layout::{Group, Layout, MIN_ROWS};
 use crate::lower::{Modes, check_readings, inference, key};
 use crate::model::{LayerList, Range, TableBits};
-use crate::products::{MAX_K, UNUSABLE_ROWS, size_parameter, usable_rows};
+use crate::products::{self, MAX_K, UNUSABLE_ROWS, size_parameter, usable_rows};
 use crate::reduction::{BlockKind, Party, Plan, readings, reduce};
 use ff::PrimeField;
 use provenn_algebra::Fp;
@@ -45,6 +45,27 @@ impl System {
     /// The party's first error.
     pub fn reduce<P: Party>(&self, party: &mut P) -> Result<(), P::Error> {
         reduce(&self.circuit, &self.plan, party)
+    }
+
+    /// Most field elements that the pieces of the claims on tensors of many columns have: some of them merge.
+    pub fn piece_elements(&self) -> u64 {
+        piece_elements(&self.circuit, &self.plan, &self.layout)
+    }
+
+    /// Bytes of the messages of one proof; `k` is the size parameter of halo2.
+    pub fn message_bytes(&self, k: u32) -> usize {
+        self.message_parts(k).into_iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Bytes of an input or output in a proof.
+    fn shown_bytes(&self, id: Option<TensorId>, visibility: Visibility, group: Group) -> usize {
+        match visibility {
+            Visibility::Committed => 32 * self.layout.group(group).len(),
+            Visibility::Public => id.map_or(0, |id| {
+                let tensor = &self.circuit.tensors[id];
+                artifact::encoded_len(tensor.range, tensor.len())
+            }),
+        }
     }
 
     /// Format of a commitment to a tensor, and of its public values; empty without a tensor.
@@ -117,8 +138,7 @@ impl System {
             ("bilinear", bilinear_rounds + GATE_COLUMNS * (plan.gates - levels)),
             ("opening", 2 * nu + 8 + 2 * nu + (1 << k) + row),
             ("revealed sums", GATE_COLUMNS * (UNUSABLE_ROWS + 1)),
-            // 22 points and scalars, and two points for each round of its inner product argument.
-            ("halo2 proof", 22 + 2 * k as usize),
+            ("halo2 proof", products::proof_elements(k)),
         ]
         .map(|(name, elements)| (name, 32 * elements))
     }
@@ -166,7 +186,12 @@ pub struct LayerCounts {
 /// Limits what combining the claims can cost a prover: every view of a tensor of many columns may become vectors as long as
 /// those and a column.
 fn check_pieces(circuit: &Circuit, plan: &Plan, n: usize) -> Result<(), CircuitError> {
-    let layout = Layout::new(circuit, n);
+    let total = i64::try_from(piece_elements(circuit, plan, &Layout::new(circuit, n))).unwrap_or(i64::MAX);
+    CircuitError::limit(None, "field elements of the claims' pieces", total, 0, MAX_PIECES)
+}
+
+/// See [`System::piece_elements`].
+fn piece_elements(circuit: &Circuit, plan: &Plan, layout: &Layout) -> u64 {
     let mut total = 0u64;
     for (expr, extents, times) in readings(circuit, plan.leaves.as_ref()) {
         for (_, view) in &expr.terms {
@@ -175,8 +200,7 @@ fn check_pieces(circuit: &Circuit, plan: &Plan, n: usize) -> Result<(), CircuitE
             total = total.saturating_add(len.saturating_mul(times));
         }
     }
-    let total = i64::try_from(total).unwrap_or(i64::MAX);
-    CircuitError::limit(None, "field elements of the claims' pieces", total, 0, MAX_PIECES)
+    total
 }
 
 /// Sizes of one circuit.
@@ -229,6 +253,19 @@ impl KeyShape {
         let ([key, a, b, c, d], [own, pa, pb, pc, pd]) = (circuits, plans);
         let inference = [system(a, pa), system(b, pb), system(c, pc), system(d, pd)];
         Ok(KeyShape { n, k, key: system(key, own), inference })
+    }
+
+    /// Bytes of every proof with these modes and a context of so many bytes.
+    pub fn proof_bytes(&self, modes: Modes, context: usize) -> usize {
+        let system = self.inference(modes);
+        let input = system.shown_bytes(system.circuit.input(), modes.input, Group::Input);
+        let output = system.shown_bytes(system.circuit.output(), modes.output, Group::Output);
+        artifact::proof_bytes([context, input, output, system.message_bytes(self.k)])
+    }
+
+    /// Bytes of every verifying key of this shape; `layers` is the list that it was derived from.
+    pub fn verifying_key_bytes(&self, layers: &LayerList) -> usize {
+        artifact::verifying_key_bytes(layers, self.key.layout.weights.len(), self.key.message_bytes(self.k))
     }
 
     /// The inference circuit of the given modes.

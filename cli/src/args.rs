@@ -36,6 +36,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Quantize an ONNX model and commit to it: writes NAME.pk (private) and NAME.vk (public)
     Commit(Commit),
+    /// Predict what a model would cost on this machine: times, sizes and memory; makes no key and no proof
+    Estimate(Estimate),
     /// Prove the model's output on an input
     Prove(Prove),
     /// Verify a proof: prints ACCEPTED or REJECTED; the exit code is 0 only when accepted
@@ -68,9 +70,24 @@ pub(crate) struct Commit {
     /// Bits of the weights, 2 to 16 [default: the fewest that lose nothing measurable]
     #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u8).range(2..=16))]
     pub(crate) weight_bits: Option<u8>,
-    /// Overwrite existing files
+    /// Overwrite existing files, and start even if the memory that is available may not do
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Estimate {
+    /// The model
+    pub(crate) onnx: PathBuf,
+    /// Samples, as for commit: with them the sizes are those of its key [default: made-up samples]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) calibrate: Option<PathBuf>,
+    /// Bits of hidden activations, 2 to 12
+    #[arg(long, value_name = "BITS", default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=12))]
+    pub(crate) activation_bits: u8,
+    /// Bits of the weights, 2 to 16 [default: the fewest that lose nothing measurable]
+    #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u8).range(2..=16))]
+    pub(crate) weight_bits: Option<u8>,
 }
 
 #[derive(Debug, Args)]
@@ -94,7 +111,7 @@ pub(crate) struct Prove {
     /// Write the opening here [default: the proof's name with .opening]
     #[arg(long, value_name = "FILE", requires = "hide")]
     pub(crate) opening: Option<PathBuf>,
-    /// Overwrite existing files
+    /// Overwrite existing files, and start even if the memory that is available may not do
     #[arg(long)]
     pub(crate) force: bool,
 }

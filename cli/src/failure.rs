@@ -35,6 +35,12 @@ pub(crate) enum Failure {
     Unknown { path: PathBuf },
     #[error("no pool of {threads} threads could be started: {reason}")]
     Threads { threads: u16, reason: String },
+    #[error(
+        "{task} needs about {} of memory, {} are available",
+        crate::output::bytes(*needed),
+        crate::output::bytes(*available)
+    )]
+    Memory { task: &'static str, needed: u64, available: u64 },
     #[error("the demo did not go as expected: {step}")]
     Demo { step: String },
 }
@@ -60,6 +66,7 @@ impl Failure {
             }
             Failure::Unknown { .. } => "give a .pk, .vk, .proof, .opening or .onnx file",
             Failure::Threads { .. } => "give a smaller --threads, or leave it out",
+            Failure::Memory { .. } => "free some memory, or --force to try all the same",
             Failure::Demo { .. } => "please report this",
         }
         .to_string()

@@ -1,7 +1,7 @@
 //! Files: read within limits, written completely or not at all.
 
 use crate::failure::{At, Failure};
-use provenn::{Dataset, ModelError, ModelId, ProvingKey, Rejection, VerifyingKey};
+use provenn::{Dataset, ModelError, ModelId, ProvingKey, Rejection, VerifyingKey, memory};
 use provenn_circuits::artifact::{ArtifactError, MAX_KEY_BYTES, MAX_PROOF_BYTES, MAX_PROVING_KEY_BYTES};
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -37,6 +37,14 @@ pub(crate) fn read(path: &Path, what: &'static str, limit: u64) -> Result<Vec<u8
 /// Loads a proving key.
 pub(crate) fn proving_key(path: &Path) -> Result<ProvingKey, Failure> {
     ProvingKey::from_bytes(&read(path, "a proving key", MAX_PROVING_KEY_BYTES as u64)?).at(path)
+}
+
+/// Refuses a task that needs so many bytes more than the process has, if that is known to be too much.
+pub(crate) fn check_memory(task: &'static str, needed: u64, force: bool) -> Result<(), Failure> {
+    match memory::available() {
+        Some(available) if needed > available && !force => Err(Failure::Memory { task, needed, available }),
+        _ => Ok(()),
+    }
 }
 
 /// Loads a verifying key and checks its key proof.

@@ -24,13 +24,16 @@
 //! ```
 
 mod error;
+mod estimate;
 mod key;
 pub mod ledger;
+pub mod memory;
 mod model;
 pub mod report;
 mod values;
 
 pub use error::Error;
+pub use estimate::{CircuitEstimate, Estimate, LayerEstimate, SharedEstimate, UnitCost};
 pub use key::{Notes, Proof, ProvingKey};
 pub use model::Model;
 pub use provenn_circuits::artifact::ModelId;

@@ -67,12 +67,16 @@ impl Model {
     /// # Errors
     /// As [`Model::commit`].
     pub fn commit_observed(&self, observe: &mut dyn FnMut(Phase)) -> Result<ProvingKey, Error> {
-        let QuantizedModel { layers, parameters, layer_names, .. } = &self.quantized;
-        let notes = Notes {
+        let QuantizedModel { layers, parameters, .. } = &self.quantized;
+        ProvingKey::commit(layers.clone(), parameters.clone(), &self.notes(), observe)
+    }
+
+    /// What a key of this model records for its owner.
+    pub fn notes(&self) -> Notes {
+        Notes {
             source: self.source.clone(),
-            layer_names: layer_names.clone(),
+            layer_names: self.quantized.layer_names.clone(),
             fidelity: serde_json::to_value(&self.fidelity).ok(),
-        };
-        ProvingKey::commit(layers.clone(), parameters.clone(), &notes, observe)
+        }
     }
 }

@@ -235,24 +235,25 @@ struct Folded<'v> {
     factor: Fp,
 }
 
-impl<'v> Folded<'v> {
-    fn new(
-        view: &View,
-        shape: &[usize],
-        entries: &'v [i64],
-        indices: &Indices<'_>,
-        kept: &[usize],
-    ) -> Folded<'v> {
+/// How a view is folded along the axes that folded indices feed.
+struct Folding {
+    /// The axes, the first to be folded first; per axis how its entries are folded for each value of the kept indices that it
+    /// follows.
+    folds: Vec<(usize, Vec<Span>)>,
+    /// The view that is left, from the kept indices.
+    view: View,
+    /// Product of the weights of folded indices that feed no axis.
+    factor: Fp,
+}
+
+impl Folding {
+    fn new(view: &View, shape: &[usize], indices: &Indices<'_>, kept: &[usize]) -> Folding {
         let mut fed = vec![false; indices.weights.len()];
-        let mut this = Folded {
-            entries: Cow::Borrowed(entries),
-            folded: None,
-            shape: shape.to_vec(),
+        let mut this = Folding {
+            folds: Vec::new(),
             view: View::new(view.tensor, Vec::with_capacity(shape.len())),
             factor: Fp::ONE,
         };
-        // Per axis: how its entries are folded for each value of the kept indices that it follows; `None` if they are not.
-        let mut folds: Vec<(usize, Vec<Span>)> = Vec::new();
         for (axis, map) in view.axes.iter().enumerate() {
             let mut kept_terms = Vec::new();
             let mut positions = vec![(map.offset, Fp::ONE)];
@@ -279,7 +280,7 @@ impl<'v> Folded<'v> {
                 let shift = |&at: &i64| (0..kept[index] as i64).map(move |x| at + stride * x);
                 shifts.iter().flat_map(shift).collect()
             });
-            folds.push((
+            this.folds.push((
                 axis,
                 shifts.into_iter().map(|shift| Span::new(&positions, shift, shape[axis])).collect(),
             ));
@@ -291,7 +292,86 @@ impl<'v> Folded<'v> {
             }
         }
         // The axes that shrink most come first: what follows is then cheaper.
-        folds.sort_by(|(a, u), (b, v)| (u.len() * shape[*b]).cmp(&(v.len() * shape[*a])).then(a.cmp(b)));
+        this.folds.sort_by(|(a, u), (b, v)| (u.len() * shape[*b]).cmp(&(v.len() * shape[*a])).then(a.cmp(b)));
+        this
+    }
+
+    /// What folding a tensor of this shape takes.
+    fn operations(&self, shape: &[usize]) -> Operations {
+        let mut entries: u64 = shape.iter().map(|&extent| extent as u64).product();
+        let mut operations = Operations::default();
+        for (number, (axis, spans)) in self.folds.iter().enumerate() {
+            let lines = entries / shape[*axis] as u64;
+            let products = lines * spans.iter().map(|span| span.weights.len() as u64).sum::<u64>();
+            entries = lines * spans.len() as u64;
+            if number == 0 {
+                (operations.integers, operations.sums) = (products, entries);
+            } else {
+                operations.elements += products;
+            }
+        }
+        operations
+    }
+}
+
+/// What the sum-check over one contract takes a prover.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Operations {
+    /// Products of field elements with integers.
+    pub(crate) integers: u64,
+    /// Sums of such products.
+    pub(crate) sums: u64,
+    /// Products of field elements.
+    pub(crate) elements: u64,
+}
+
+impl Operations {
+    /// Of a contract of a circuit; `points` are any of the circuit's.
+    pub(crate) fn new(circuit: &Circuit, contract: usize, points: &BilinearPoints) -> Operations {
+        let (own, contract) = (&points.own[contract], &circuit.contracts[contract]);
+        let kept = [&contract.b[..], &contract.k].concat();
+        let read: u64 = kept.iter().map(|&extent| extent as u64).product();
+        let mut total = Operations::default();
+        for (expr, indices, point) in [(&contract.a, &contract.i, &own.0), (&contract.c, &contract.j, &own.1)]
+        {
+            let weights = box_vectors(indices, point);
+            for (_, view) in &expr.terms {
+                let shape = &circuit.tensors[view.tensor].shape;
+                let indices = Indices { batch: contract.b.len(), weights: &weights };
+                let own = Folding::new(view, shape, &indices, &kept).operations(shape);
+                total.integers += own.integers;
+                total.sums += own.sums;
+                total.elements += own.elements + READ_PRODUCTS * read;
+            }
+        }
+        let (batch, sum) = instance_variables(contract);
+        total.elements += if batch > 0 { BATCH_PRODUCTS } else { SUM_PRODUCTS } << (batch + sum);
+        total
+    }
+}
+
+/// Products per padded entry of both operands in all rounds over summed variables: three for each pair in a round, two to
+/// bind it, and each round has half as many as the one before; sums and loads take as long as three more (measured).
+const SUM_PRODUCTS: u64 = 8;
+
+/// The same over batch variables, where every pair has a weight: three more products for it, and the tables of the weights.
+const BATCH_PRODUCTS: u64 = 14;
+
+/// Products for an entry of a view that is left after folding: it becomes a field element, is multiplied by the coefficient, and
+/// put in its padded place.
+const READ_PRODUCTS: u64 = 4;
+
+impl<'v> Folded<'v> {
+    fn new(
+        view: &View,
+        shape: &[usize],
+        entries: &'v [i64],
+        indices: &Indices<'_>,
+        kept: &[usize],
+    ) -> Folded<'v> {
+        let Folding { folds, view, factor } = Folding::new(view, shape, indices, kept);
+        let entries = Cow::Borrowed(entries);
+        let mut this = Folded { entries, folded: None, shape: shape.to_vec(), view, factor };
         for (axis, vectors) in folds {
             this.fold_axis(axis, &vectors);
         }
@@ -352,6 +432,31 @@ mod tests {
     use provenn_circuits::circuit::{Role, Tensor, product_form};
     use provenn_circuits::forms::Form;
     use provenn_circuits::model;
+
+    #[test]
+    fn products_are_counted_as_they_are_made() {
+        let weights = |count: usize| vec![vec![Fp::ONE; count]];
+        // A matrix, folded along its rows.
+        let gemm = View::axes(0, &[0, 1]);
+        let rows = weights(4);
+        let folding = Folding::new(&gemm, &[4, 6], &Indices { batch: 0, weights: &rows }, &[6]);
+        assert_eq!(folding.operations(&[4, 6]), Operations { integers: 24, sums: 6, elements: 0 });
+        // Windows of three on an axis of eight: every position of the window reads six entries.
+        let mut window = View::new(0, vec![AxisMap::index(0)]);
+        window.axes[0].terms.push((1, 1));
+        let outputs = weights(6);
+        let folding = Folding::new(&window, &[8], &Indices { batch: 0, weights: &outputs }, &[3]);
+        assert_eq!(folding.operations(&[8]), Operations { integers: 18, sums: 3, elements: 0 });
+        // Of two folded axes the second has field elements.
+        let both = [weights(4), weights(6)].concat();
+        let folding = Folding::new(&gemm, &[4, 6], &Indices { batch: 0, weights: &both }, &[]);
+        let Operations { integers, sums, elements } = folding.operations(&[4, 6]);
+        assert_eq!((integers, elements), (24, sums));
+        assert!([4, 6].contains(&sums));
+        // Nothing is folded.
+        let kept = Folding::new(&gemm, &[4, 6], &Indices { batch: 2, weights: &[] }, &[4, 6]);
+        assert_eq!(kept.operations(&[4, 6]), Operations::default());
+    }
 
     /// A box of batch, own and summed indices, a tensor's shape, and a view from the box to the tensor.
     fn any_view() -> impl Strategy<Value = ([Vec<usize>; 3], Vec<usize>, View)> {

@@ -417,6 +417,23 @@ impl ProvingKey {
         Ok(encode(Kind::ProvingKey, &content)?)
     }
 
+    /// Bytes of every proving key artifact of a shape, with notes of so many bytes; `layers` is the list that the shape was
+    /// derived from.
+    pub fn artifact_bytes(layers: &LayerList, shape: &KeyShape, notes: usize) -> usize {
+        let parameters: usize =
+            layers.parameters().iter().map(|spec| LENGTH + spec.len() * entry_bytes(spec.bits)).sum();
+        let empty = ProvingKeyContent {
+            core: Core { version: VERSION, layers: layers.clone(), commitments: vec![] },
+            key_proof: vec![],
+            parameters: vec![],
+            blinds: vec![],
+            notes: vec![],
+        };
+        let columns = 2 * 32 * shape.key.layout.weights.len();
+        let empty = encode(Kind::ProvingKey, &empty).map_or(0, |bytes| bytes.len());
+        empty + columns + shape.key.message_bytes(shape.k) + parameters + notes
+    }
+
     /// Reads a proving key artifact.
     ///
     /// The key proof in it is not checked: it is for the verifier.
@@ -508,13 +525,21 @@ fn check_parameters(system: &System, layers: &LayerList, parameters: &[Vec<i64>]
     Ok(layers.check_parameters(parameters)?)
 }
 
+/// Bytes before a byte string that tell its length.
+const LENGTH: usize = 8;
+
+/// Bytes of a packed entry of so many bits.
+fn entry_bytes(bits: u32) -> usize {
+    bits.div_ceil(8) as usize
+}
+
 fn pack(values: &[i64], bits: u32) -> Vec<u8> {
-    let width = bits.div_ceil(8) as usize;
+    let width = entry_bytes(bits);
     values.iter().flat_map(|v| v.to_le_bytes().into_iter().take(width)).collect()
 }
 
 fn unpack(packed: &[u8], bits: u32) -> Option<Vec<i64>> {
-    let width = bits.div_ceil(8) as usize;
+    let width = entry_bytes(bits);
     let whole = packed.len().is_multiple_of(width);
     let entries = packed
         .chunks_exact(width)

@@ -21,6 +21,7 @@ mod opening;
 mod prepared;
 mod products;
 mod prove;
+pub mod rehearsal;
 pub mod stages;
 mod watch;
 mod witness;

@@ -102,7 +102,7 @@ impl Rounds {
     }
 }
 
-fn leaves(
+pub(crate) fn leaves(
     circuit: &Circuit,
     plan: &LeafPlan,
     values: &Witness<'_>,

@@ -150,5 +150,7 @@ pub(crate) fn prove(
     hooks.products(&mut gates);
     prove_products(keys, &gates, products, product_points, &mut transcript)?;
     watch.lap(|| Work::Shared(Shared::Products));
-    Ok(transcript.finish())
+    let messages = transcript.finish();
+    debug_assert_eq!(messages.len(), system.message_bytes(k));
+    Ok(messages)
 }

@@ -2,10 +2,13 @@
 
 use crate::args::Commit;
 use crate::failure::{At, Failure};
-use crate::files::{Access, MAX_MODEL_BYTES, Target, check_name, dataset, read, renamed, write};
+use crate::files::{
+    Access, MAX_MODEL_BYTES, Target, check_memory, check_name, dataset, read, renamed, write,
+};
 use crate::output::{Lines, Report, bytes, count, duration};
 use crate::progress::Progress;
-use provenn::{Error, Fidelity, Model, QuantizeOptions, import};
+use provenn::{Error, Fidelity, Model, QuantizeOptions, import, memory};
+use provenn_circuits::system::KeyShape;
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -30,6 +33,10 @@ pub(crate) fn run(args: &Commit, progress: &Progress) -> Result<Report, Failure>
         ..QuantizeOptions::default()
     };
     let model = Model::quantize(&float, &calibration, &options)?.with_source(name.to_string_lossy());
+    let layers = &model.quantized().layers;
+    let shape = KeyShape::derive(layers).map_err(Error::from)?;
+    check_memory("committing", memory::committing(&shape, layers), args.force)?;
+    drop(shape);
     let key = model.commit_observed(&mut |phase| steps.phase(phase))?;
     steps.step("writing");
     let (pk, vk) = (key.to_bytes()?, key.verifying_key()?);

@@ -3,6 +3,7 @@
 mod bench;
 mod commit;
 mod demo;
+mod estimate;
 mod inspect;
 mod open;
 mod prove;
@@ -17,6 +18,7 @@ use crate::progress::Progress;
 pub(crate) fn dispatch(command: &Command, progress: &Progress) -> Result<Report, Failure> {
     match command {
         Command::Commit(args) => commit::run(args, progress),
+        Command::Estimate(args) => estimate::run(args, progress),
         Command::Prove(args) => prove::run(args, progress),
         Command::Verify(args) => verify::run(args),
         Command::Run(args) => run::run(args),

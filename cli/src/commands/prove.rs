@@ -2,10 +2,10 @@
 
 use crate::args::{Prove, TensorPart};
 use crate::failure::Failure;
-use crate::files::{Access, Target, proving_key, renamed, sample, write};
-use crate::output::{Lines, Report, bytes, duration, head_json, milliseconds, output_lines, peak_memory};
+use crate::files::{Access, Target, check_memory, proving_key, renamed, sample, write};
+use crate::output::{Lines, Report, bytes, duration, head_json, milliseconds, output_lines};
 use crate::progress::Progress;
-use provenn::{Modes, ProveOptions, Visibility};
+use provenn::{Modes, ProveOptions, Visibility, memory};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -33,19 +33,23 @@ pub(crate) fn run(args: &Prove, progress: &Progress) -> Result<Report, Failure> 
 
     let steps = progress.start("prove");
     steps.step("loading the key");
+    if let Ok(file) = std::fs::metadata(&args.key) {
+        check_memory("loading the key", memory::loading_at_least(file.len()), args.force)?;
+    }
     let key = proving_key(&args.key)?;
     let input = sample(&args.input, args.index, key.input_len())?;
-    key.warm_up();
     let visibility = |part| match args.hide.contains(&part) {
         true => Visibility::Committed,
         false => Visibility::Public,
     };
     let modes = Modes { input: visibility(TensorPart::Input), output: visibility(TensorPart::Output) };
+    check_memory("proving", memory::proving(key.shape(), modes), args.force)?;
+    key.warm_up();
     let options = ProveOptions { modes, context: args.context.as_bytes() };
     let started = Instant::now();
     let proof = key.prove_observed(&input, options, &mut |phase| steps.phase(phase))?;
     let elapsed = started.elapsed();
-    let memory = peak_memory();
+    let memory = memory::peak();
     steps.step("writing");
     let opening = opening_target.as_ref().zip(proof.opening.as_deref());
     let mut files = vec![(&target, proof.bytes.as_slice())];

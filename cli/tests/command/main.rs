@@ -2,6 +2,7 @@
 
 mod bench;
 mod common;
+mod estimate;
 mod files;
 mod forgeries;
 mod inspect;

@@ -6,4 +6,4 @@ mod false_layers;
 mod honest;
 mod hostile;
 mod layers;
-mod models;
+pub(crate) mod models;

@@ -2,10 +2,12 @@
 
 use super::machine::{command, machine, today};
 use crate::failure::Failure;
-use crate::output::{milliseconds, peak_memory};
+use crate::output::milliseconds;
 use crate::progress::Steps;
 use provenn::ledger::{Accuracy, Bytes, LayerCost, Ledger, Part, Spread};
-use provenn::{Costs, Error, LayerList, Modes, Phase, ProveOptions, ProvingKey, Shared, VerifyingKey};
+use provenn::{
+    Costs, Error, LayerList, Modes, Phase, ProveOptions, ProvingKey, Shared, VerifyingKey, memory,
+};
 use provenn_circuits::model::ValueSpec;
 use provenn_models::executor::{Executor, quantize_input};
 use provenn_verifier::Phase as Step;
@@ -143,7 +145,7 @@ fn ledger(subject: &Subject<'_>, all: &Runs) -> Result<Ledger, Failure> {
         proof_parts: proof_parts(key, all.proof_bytes),
         proving_key_bytes: subject.key_bytes[0],
         verifying_key_bytes: subject.key_bytes[1],
-        peak_memory_bytes: peak_memory(),
+        peak_memory_bytes: memory::peak(),
         accuracy: key.notes().fidelity.as_ref().and_then(accuracy),
         native,
         overhead: ratio(prove.median_ms, native.median_ms),
