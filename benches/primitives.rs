@@ -10,6 +10,7 @@ use provenn_algebra::fixed::FixedBases;
 use provenn_algebra::fractions::{Leaves, Tree};
 use provenn_algebra::generators::generators;
 use provenn_algebra::inner_products::{Entries, InnerProducts, Pair};
+use provenn_algebra::measure::{ELEMENTS, Operation, repeat_fp, repeat_fq};
 use provenn_algebra::msm::msm_on;
 use provenn_algebra::small::{
     Coefficients, fold_columns_on, fold_rows_on, inner_product_field, inner_product_on, row_products_on,
@@ -59,6 +60,26 @@ fn field(c: &mut Criterion) {
         });
     });
     group.bench_function("inner product", |bench| bench.iter(|| inner_product_field(&a, black_box(&b[1..]))));
+    group.finish();
+}
+
+/// Single operations on eight lanes, per lane.
+fn lanes(c: &mut Criterion) {
+    const TIMES: usize = 256;
+    let (a, b) = (Fp::random(&mut rng()), Fq::random(&mut rng()));
+    let mut group = c.benchmark_group("lanes");
+    group.throughput(Throughput::Elements((TIMES * ELEMENTS) as u64));
+    for operation in Operation::ALL {
+        for backend in backends() {
+            let id = |field: &str| BenchmarkId::new(format!("{} {field}", operation.name()), backend.name());
+            group.bench_function(id("Fp"), |bench| {
+                bench.iter(|| repeat_fp(backend, operation, black_box([a, a.square()]), TIMES));
+            });
+            group.bench_function(id("Fq"), |bench| {
+                bench.iter(|| repeat_fq(backend, operation, black_box([b, b.square()]), TIMES));
+            });
+        }
+    }
     group.finish();
 }
 
@@ -289,5 +310,16 @@ fn rounds(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, field, small, fractions, rounds, commitments, multi_scalar, fixed_bases, points);
+criterion_group!(
+    benches,
+    field,
+    lanes,
+    small,
+    fractions,
+    rounds,
+    commitments,
+    multi_scalar,
+    fixed_bases,
+    points
+);
 criterion_main!(benches);

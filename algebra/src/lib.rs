@@ -22,4 +22,6 @@ mod roots;
 pub mod small;
 pub mod transcript;
 
+#[cfg(feature = "measurement")]
+pub use lanes::measure;
 pub use pasta_curves::{Eq, EqAffine, Fp, Fq};

@@ -1,6 +1,6 @@
 //! Arguments of the command.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use provenn::{ModelId, Part};
 use std::path::PathBuf;
 
@@ -27,6 +27,9 @@ pub(crate) struct Cli {
     /// Show no progress on stderr
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
+    /// Tell the time of each phase on stderr, instead of progress; -vv and -vvv tell more
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
     /// Threads to use [default: all cores]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
@@ -111,6 +114,9 @@ pub(crate) struct Prove {
     /// Write the opening here [default: the proof's name with .opening]
     #[arg(long, value_name = "FILE", requires = "hide")]
     pub(crate) opening: Option<PathBuf>,
+    /// Write a trace of the proof here, to look at in chrome://tracing or ui.perfetto.dev
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
     /// Overwrite existing files, and start even if the memory that is available may not do
     #[arg(long)]
     pub(crate) force: bool,

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use tempfile::{Builder, NamedTempFile};
+use tempfile::{Builder, NamedTempFile, TempPath};
 
 /// Largest ONNX or data file that is read, in bytes.
 pub(crate) const MAX_MODEL_BYTES: u64 = 1 << 31;
@@ -207,6 +207,18 @@ impl Target {
         })
     }
 
+    /// What is there now and will be overwritten, under a temporary name too, removed when dropped.
+    fn keep(&self) -> Result<Option<TempPath>, Failure> {
+        if !self.force || fs::symlink_metadata(&self.path).is_err() {
+            return Ok(None);
+        }
+        // Not every file system has links.
+        let link =
+            |name: &Path| fs::hard_link(&self.path, name).or_else(|_| fs::copy(&self.path, name).map(|_| ()));
+        let kept = Builder::new().prefix(".provenn-").make_in(&self.directory, link);
+        Ok(Some(kept.map_err(|error| self.failed(error.kind().into()))?.into_temp_path()))
+    }
+
     fn sync_directory(&self) {
         // Not every file system can: the files themselves are complete.
         if let Ok(directory) = File::open(&self.directory) {
@@ -215,22 +227,67 @@ impl Target {
     }
 }
 
-/// Writes all files, or none.
+/// Writes all files, or none: then those that were there are there again.
 pub(crate) fn write(files: &[(&Target, &[u8])]) -> Result<(), Failure> {
     let prepared = files
         .iter()
         .map(|(target, bytes)| Ok((*target, target.prepared(bytes)?)))
         .collect::<Result<Vec<_>, Failure>>()?;
-    let mut published: Vec<&Target> = Vec::new();
+    let mut published: Vec<(&Target, Option<TempPath>)> = Vec::new();
     for (target, file) in prepared {
-        if let Err(failure) = target.publish(file) {
-            for done in published.iter().filter(|done| !done.force) {
-                let _ = fs::remove_file(&done.path);
+        match target.keep().and_then(|kept| target.publish(file).map(|()| kept)) {
+            Ok(kept) => published.push((target, kept)),
+            Err(failure) => {
+                for (done, kept) in published.into_iter().rev() {
+                    let _ = match kept {
+                        Some(kept) => kept.persist(&done.path).map_err(|error| error.error),
+                        None => fs::remove_file(&done.path),
+                    };
+                }
+                return Err(failure);
             }
-            return Err(failure);
         }
-        published.push(target);
     }
-    published.iter().for_each(|target| target.sync_directory());
+    published.iter().for_each(|(target, _)| target.sync_directory());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_was_there_is_there_again_if_a_later_file_fails() {
+        for existed in [true, false] {
+            let place = tempfile::tempdir().unwrap();
+            let path = |name: &str| place.path().join(name);
+            if existed {
+                fs::write(path("a"), "old").unwrap();
+            }
+            let target = |name: &str| Target::new(path(name), Access::Public, true).unwrap();
+            let (a, b) = (target("a"), target("b"));
+            // A directory that has appeared since cannot be overwritten by a file.
+            fs::create_dir(path("b")).unwrap();
+            fs::write(path("b").join("c"), "").unwrap();
+            assert!(write(&[(&a, b"new"), (&b, b"new")]).is_err());
+            assert_eq!(fs::read(path("a")).ok(), existed.then(|| b"old".to_vec()));
+            assert_eq!(names(place.path()), if existed { vec!["a", "b"] } else { vec!["b"] });
+
+            fs::remove_dir_all(path("b")).unwrap();
+            write(&[(&a, b"new"), (&b, b"newer")]).unwrap();
+            assert_eq!(
+                (fs::read(path("a")).unwrap(), fs::read(path("b")).unwrap()),
+                (b"new".to_vec(), b"newer".to_vec())
+            );
+            assert_eq!(names(place.path()), ["a", "b"], "nothing temporary is left");
+        }
+    }
 }

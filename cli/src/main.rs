@@ -5,9 +5,11 @@ mod commands;
 mod failure;
 mod files;
 mod output;
+mod plan;
 mod progress;
+mod spans;
 
-use args::Cli;
+use args::{Cli, Command};
 use clap::Parser;
 use failure::Failure;
 use output::{Report, Verdict};
@@ -45,7 +47,9 @@ fn start(cli: &Cli) -> Result<Report, Failure> {
             .build_global()
             .map_err(|error| Failure::Threads { threads, reason: error.to_string() })?;
     }
-    commands::dispatch(&cli.command, &Progress::new(cli.quiet))
+    let traced = matches!(&cli.command, Command::Prove(prove) if prove.trace.is_some());
+    let trace = spans::start(cli.verbose, traced);
+    commands::dispatch(&cli.command, &Progress::new(cli.quiet || cli.verbose > 0), trace)
 }
 
 fn fail(failure: &Failure, json: bool) -> ExitCode {

@@ -3,7 +3,9 @@
 use crate::error::Error;
 use crate::key::{Notes, ProvingKey};
 use provenn_models::fidelity::measure;
-use provenn_models::{Dataset, Fidelity, FloatModel, QuantizeOptions, QuantizedModel, import, quantize};
+use provenn_models::{
+    Dataset, Fidelity, FloatModel, QuantizeOptions, QuantizedModel, Stage, import, quantize_observed,
+};
 use provenn_prover::Phase;
 
 /// A quantized model, ready to be committed.
@@ -33,7 +35,21 @@ impl Model {
         calibration: &Dataset,
         options: &QuantizeOptions,
     ) -> Result<Model, Error> {
-        let quantized = quantize(float, &calibration.samples, options)?;
+        Self::quantize_observed(float, calibration, options, &mut |_| {})
+    }
+
+    /// [`Model::quantize`], telling `observe` what it is doing.
+    ///
+    /// # Errors
+    /// As [`Model::quantize`].
+    pub fn quantize_observed(
+        float: &FloatModel,
+        calibration: &Dataset,
+        options: &QuantizeOptions,
+        observe: &mut dyn FnMut(Stage),
+    ) -> Result<Model, Error> {
+        let quantized = quantize_observed(float, &calibration.samples, options, observe)?;
+        observe(Stage::Fidelity);
         let fidelity = measure(float, &quantized, calibration)?;
         Ok(Model { quantized, fidelity, source: None })
     }

@@ -23,4 +23,4 @@ pub use error::ModelError;
 pub use fidelity::Fidelity;
 pub use float::FloatModel;
 pub use onnx::import;
-pub use quantize::{QuantizeOptions, QuantizedModel, quantize};
+pub use quantize::{QuantizeOptions, QuantizedModel, Stage, quantize, quantize_observed};

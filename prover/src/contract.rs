@@ -12,6 +12,7 @@ use provenn_circuits::reduction::{BilinearPoints, Subject, instance_variables};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::ops::Range;
+use tracing::debug_span;
 
 /// One contract's operands, folded at its random point: `2^(batch + sum)` entries each, batch index high.
 struct Instance {
@@ -48,6 +49,7 @@ impl ContractProver {
             .iter()
             .enumerate()
             .map(|(l, contract)| {
+                let _span = debug_span!("operands", layer = circuit.origins.contract(l)).entered();
                 let (batch, sum) = instance_variables(contract);
                 let (i, j) = &points.own[l];
                 let operand = |expr: &Expr, own: &[usize], point: &[Fp]| {

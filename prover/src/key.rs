@@ -24,6 +24,7 @@ use provenn_circuits::layout::Group;
 use provenn_circuits::products::ProductKeys;
 use provenn_circuits::system::{KeyShape, System};
 use provenn_circuits::{LayerList, Modes};
+use tracing::{debug_span, info_span};
 use zeroize::Zeroize;
 
 /// Content of a proving key file.
@@ -139,7 +140,7 @@ impl ProvingKey {
         observe: &mut dyn FnMut(Phase),
     ) -> Result<Vec<u8>, ProverError> {
         let system = &self.shape.key;
-        let watch = &mut Watch::new(observe);
+        let watch = &mut Watch::new(observe).within(info_span!("key proof"));
         watch.phase(Phase::Witness);
         let mut values = assign(&system.circuit, &self.parameters, None, watch)?;
         hooks.witness(&system.circuit, &mut values);
@@ -190,7 +191,7 @@ impl ProvingKey {
         options: ProveOptions<'_>,
         observe: &mut dyn FnMut(Phase),
     ) -> Result<(Proof, Costs), ProverError> {
-        let mut watch = Watch::measuring(observe);
+        let mut watch = Watch::measuring(observe).within(info_span!("prove"));
         let proof = self.prove_watched(input, options, None, &mut Honest, &mut watch)?;
         let laps = watch.into_laps().unwrap_or_default();
         let system = self.shape.inference(options.modes);
@@ -266,7 +267,8 @@ impl ProvingKey {
         hooks: &mut impl Hooks,
         observe: &mut dyn FnMut(Phase),
     ) -> Result<Proof, ProverError> {
-        self.prove_watched(input, options, prepared, hooks, &mut Watch::new(observe))
+        let watch = &mut Watch::new(observe).within(info_span!("prove"));
+        self.prove_watched(input, options, prepared, hooks, watch)
     }
 
     pub(crate) fn prove_watched(
@@ -290,7 +292,8 @@ impl ProvingKey {
         watch.phase(Phase::Commitments);
         let mut material = match prepared {
             Some(material) => material,
-            None => Material::new(system, self.shape.k, &self.committer, hooks)?,
+            None => debug_span!("masks")
+                .in_scope(|| Material::new(system, self.shape.k, &self.committer, hooks))?,
         };
         watch.lap(|| Work::Shared(Shared::Masks));
         let mut shown = |id: Option<TensorId>, group: Group, blinds: &mut Blinds| -> Shown {

@@ -11,6 +11,8 @@ use provenn_circuits::circuit::{Circuit, Expr, Lookup};
 use provenn_circuits::reduction::{BlockKind, LeafPlan, Subject};
 use rayon::prelude::*;
 use std::borrow::Cow;
+use tracing::debug_span;
+use tracing::span::EnteredSpan;
 
 /// The tree of fractions and the state of the layer in progress.
 pub(crate) struct LookupProver {
@@ -22,6 +24,7 @@ pub(crate) struct LookupProver {
 
 /// The rounds of one layer.
 struct Rounds {
+    _span: EnteredSpan,
     layer: Layer,
     claim: Fp,
     /// The coordinates of the layer's point, first round first, each with `1 / (1 - r)`.
@@ -40,9 +43,10 @@ impl LookupProver {
         hooks: &mut impl Hooks,
         watch: &mut Watch<'_>,
     ) -> Result<LookupProver, ProverError> {
-        let mut leaves = leaves(circuit, plan, values, (beta, gamma), watch);
+        let mut leaves = debug_span!("leaves", count = plan.len)
+            .in_scope(|| leaves(circuit, plan, values, (beta, gamma), watch));
         hooks.leaves(&mut leaves, plan);
-        let mut tree = Tree::new(leaves, plan.variables);
+        let mut tree = debug_span!("tree").in_scope(|| Tree::new(leaves, plan.variables));
         let root = tree.root();
         let [_, _, q0, q1] = root;
         if bool::from((q0 * q1).is_zero()) {
@@ -56,9 +60,10 @@ impl LookupProver {
         let inverse = |r: &Fp| Option::from((Fp::ONE - r).invert()).map(|inverse| (*r, inverse));
         let inverses: Option<Vec<(Fp, Fp)>> = point.iter().map(inverse).collect();
         let inverses = inverses.ok_or(ProverError::Unlucky { what: "a challenge was 1" })?;
+        let _span = debug_span!("rounds", variables = point.len()).entered();
         let layer = self.tree.layer(point, &lambda);
         let message = (Fp::ZERO, Fp::ZERO, Fp::ZERO);
-        self.rounds = Some(Rounds { layer, claim, point: inverses.into_iter(), message });
+        self.rounds = Some(Rounds { _span, layer, claim, point: inverses.into_iter(), message });
         Ok(())
     }
 
@@ -124,6 +129,7 @@ pub(crate) fn leaves(
     let timer = watch.timer();
     let site = |l: usize| {
         let lookup = &circuit.lookups[l];
+        let _span = debug_span!("read", layer = circuit.origins.lookup(l)).entered();
         timer.time(|| Site::new(circuit, lookup, plan.positions(l, &lookup.extents), &columns, values))
     };
     let (sites, times): (Vec<Site<'_>>, Vec<f64>) =

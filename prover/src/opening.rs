@@ -22,6 +22,7 @@ use provenn_circuits::layout::Piece;
 use provenn_circuits::products::{ProductKeys, UNUSABLE_ROWS};
 use provenn_circuits::system::{System, round_mask_coefficients};
 use rayon::prelude::*;
+use tracing::{debug_span, trace_span};
 use zeroize::Zeroizing;
 
 /// First messages of the opening, before its challenge.
@@ -68,20 +69,21 @@ impl Closing<'_> {
         watch: &mut Watch<'_>,
     ) -> Result<(), ProverError> {
         let n = self.system.layout.n;
-        let (folded, times) = self.folded_columns(watch.timer());
+        let (folded, times) = debug_span!("fold").in_scope(|| self.folded_columns(watch.timer()));
         watch.lap(|| self.pieces_by(|at, _| times[at], 0));
-        let (bound, at_bound) = self.row_rounds(&folded, transcript);
+        let (bound, at_bound) = debug_span!("rounds").in_scope(|| self.row_rounds(&folded, transcript));
         let masks = self.combined.rounds.len() + GATE_COLUMNS * self.combined.gates.len();
         watch.lap(|| self.pieces_by(|_, piece| piece.rows.len() as f64, masks));
-        let opening = Opening::new(self.combined, self.system, &bound);
+        let opening =
+            debug_span!("coefficients").in_scope(|| Opening::new(self.combined, self.system, &bound));
         watch.lap(|| terms(self.system, self.combined));
 
         let zeta = transcript.challenge();
         let powers = KnowledgePowers::new(&self.system.layout, self.system.mask_columns, zeta);
         watch.lap(|| Work::Shared(Shared::Opening));
-        let y = self.combination(folded, &at_bound, &opening);
+        let y = debug_span!("y").in_scope(|| self.combination(folded, &at_bound, &opening));
         watch.lap(|| self.pieces_by(|_, _| 1.0, self.masks.rounds.len()));
-        let z = Zeroizing::new(self.column_sum(&powers.columns, &powers.masks));
+        let z = Zeroizing::new(debug_span!("z").in_scope(|| self.column_sum(&powers.columns, &powers.masks)));
         watch.lap(|| {
             let columns = 0..self.system.layout.columns();
             Work::Columns(vec![(columns.clone(), columns.len() as f64)], self.masks.rounds.len() as f64)
@@ -137,7 +139,8 @@ impl Closing<'_> {
         }
         match halvings(n) {
             0 => response.y.iter().for_each(|scalar| transcript.scalar(scalar)),
-            rounds => send_halved(response.y, &bound, rounds, self.committer, transcript, hooks)?,
+            rounds => debug_span!("halving")
+                .in_scope(|| send_halved(response.y, &bound, rounds, self.committer, transcript, hooks))?,
         }
         watch.lap(|| Work::Shared(Shared::Opening));
         Ok(())
@@ -155,8 +158,11 @@ impl Closing<'_> {
     fn folded_columns(&self, timer: Timer) -> (Vec<Vec<Fp>>, Vec<f64>) {
         let n = self.system.layout.n;
         let sum = |piece: &Piece| {
-            let sum = || self.columns.sum(piece.first, &piece.columns, n);
-            if is_column(piece) { (Vec::new(), 0.0) } else { timer.time(sum) }
+            if is_column(piece) {
+                return (Vec::new(), 0.0);
+            }
+            let _span = trace_span!("piece", columns = piece.columns.len()).entered();
+            timer.time(|| self.columns.sum(piece.first, &piece.columns, n))
         };
         self.pieces.par_iter().map(sum).unzip()
     }

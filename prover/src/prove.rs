@@ -18,6 +18,7 @@ use provenn_circuits::forms::{Combined, TensorTerm, combine};
 use provenn_circuits::layout::Group;
 use provenn_circuits::products::ProductKeys;
 use provenn_circuits::system::System;
+use tracing::{Span, debug_span, info_span};
 
 /// What the prover is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +58,18 @@ impl Phase {
             Phase::Bilinear => "bilinear",
             Phase::Opening => "opening",
             Phase::Products => "halo2",
+        }
+    }
+
+    /// A span of the same name.
+    pub(crate) fn span(self) -> Span {
+        match self {
+            Phase::Witness => info_span!("witness"),
+            Phase::Commitments => info_span!("commitments"),
+            Phase::Lookups => info_span!("look-ups"),
+            Phase::Bilinear => info_span!("bilinear"),
+            Phase::Opening => info_span!("opening"),
+            Phase::Products => info_span!("halo2"),
         }
     }
 }
@@ -103,7 +116,7 @@ pub(crate) fn prove(
     let blinds = std::mem::take(&mut witness.scalars);
     let mut columns = ColumnSet::lay_out(&system.circuit, layout, Group::Witness, values, blinds, watch);
     hooks.columns(&mut columns);
-    let mut commitments = witness.commit(committer, &columns.columns());
+    let mut commitments = debug_span!("columns").in_scope(|| witness.commit(committer, &columns.columns()));
     hooks.commitments(&mut commitments);
     watch.lap(|| {
         let witness = |tensor: &Tensor| Group::of(tensor.role) == Some(Group::Witness);
@@ -136,9 +149,10 @@ pub(crate) fn prove(
 
     watch.phase(Phase::Opening);
     let challenge = transcript.challenge();
-    let combined = combine(forms, challenge, &masked, &system.circuit, values);
+    let combined =
+        debug_span!("combination").in_scope(|| combine(forms, challenge, &masked, &system.circuit, values));
     watch.lap(|| terms(system, &combined));
-    let pieces = &combined.pieces(&system.circuit, layout)[..];
+    let pieces = &debug_span!("pieces").in_scope(|| combined.pieces(&system.circuit, layout))[..];
     watch.lap(|| terms(system, &combined));
     let columns = Columns { sets: vec![job.weights, job.input, job.output, &columns] };
     let closing =

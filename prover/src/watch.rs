@@ -6,6 +6,8 @@ use provenn_circuits::circuit::TensorId;
 use provenn_circuits::reduction::Subject;
 use std::ops::Range;
 use std::time::Instant;
+use tracing::Span;
+use tracing::span::EnteredSpan;
 
 /// What a stretch of time was spent on.
 #[derive(Debug, Clone)]
@@ -71,6 +73,9 @@ pub(crate) struct Lap {
 pub(crate) struct Watch<'w> {
     observe: &'w mut dyn FnMut(Phase),
     clock: Option<Clock>,
+    /// The span of the phase; it ends before the one around it.
+    span: Option<EnteredSpan>,
+    _whole: Option<EnteredSpan>,
 }
 
 /// The laps so far.
@@ -83,13 +88,18 @@ struct Clock {
 impl<'w> Watch<'w> {
     /// Is told the phases.
     pub(crate) fn new(observe: &'w mut dyn FnMut(Phase)) -> Watch<'w> {
-        Watch { observe, clock: None }
+        Watch { observe, clock: None, span: None, _whole: None }
     }
 
     /// Measures too, from now on.
     pub(crate) fn measuring(observe: &'w mut dyn FnMut(Phase)) -> Watch<'w> {
         let clock = Clock { last: Instant::now(), phase: Phase::Witness, laps: Vec::new() };
-        Watch { observe, clock: Some(clock) }
+        Watch { observe, clock: Some(clock), span: None, _whole: None }
+    }
+
+    /// All phases are within a span, which begins now.
+    pub(crate) fn within(self, span: Span) -> Watch<'w> {
+        Watch { _whole: Some(span.entered()), ..self }
     }
 
     /// A phase begins.
@@ -97,7 +107,10 @@ impl<'w> Watch<'w> {
         if let Some(clock) = &mut self.clock {
             clock.phase = phase;
         }
+        // Spans are nested: the last one ends before anything begins.
+        self.span = None;
         (self.observe)(phase);
+        self.span = Some(phase.span().entered());
     }
 
     /// All time since the last lap went to this work. What it takes to say so counts for nothing.

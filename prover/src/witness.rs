@@ -10,6 +10,7 @@ use provenn_circuits::circuit::{
 use provenn_circuits::reduction::Subject;
 use rayon::prelude::*;
 use std::borrow::Cow;
+use tracing::debug_span;
 
 /// Values of all tensors of a circuit, row-major on true extents.
 pub(crate) type Witness<'w> = Vec<Cow<'w, [i64]>>;
@@ -45,7 +46,8 @@ pub(crate) fn assign<'w>(
     }
     watch.lap(|| Work::Shared(Shared::Statement));
     for (index, step) in circuit.steps.iter().enumerate() {
-        run(circuit, step, &mut values)?;
+        let layer = circuit.origins.step(index);
+        debug_span!("step", layer).in_scope(|| run(circuit, step, &mut values))?;
         watch.lap(|| Work::Step(index));
     }
     count_multiplicities(circuit, &mut values, watch)?;
@@ -273,6 +275,7 @@ pub(crate) fn count_multiplicities(
         let mut counts = vec![0i64; circuit.tables[table].rows()];
         let own = circuit.lookups.iter().enumerate().filter(|(_, lookup)| lookup.table == table);
         for (index, lookup) in own {
+            let _span = debug_span!("count", layer = circuit.origins.lookup(index)).entered();
             let keys = lookup.exprs[0].evaluate(&lookup.extents, &circuit.tensors, values);
             for &key in keys.iter() {
                 if let Some(row) = circuit.tables[table].row_of(key) {

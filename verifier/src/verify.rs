@@ -19,6 +19,7 @@ use provenn_circuits::layout::{Group, Layout};
 use provenn_circuits::system::System;
 use std::borrow::Cow;
 use std::ops::Range;
+use tracing::{Span, info_span};
 
 /// What the verifier is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,20 @@ impl Phase {
             Phase::Products => "halo2",
             Phase::Coefficients => "coefficients",
             Phase::Equation => "equation",
+        }
+    }
+
+    /// A span of the same name.
+    fn span(self) -> Span {
+        match self {
+            Phase::Statement => info_span!("statement"),
+            Phase::Commitments => info_span!("commitments"),
+            Phase::Reduction => info_span!("reduction"),
+            Phase::Combination => info_span!("combination"),
+            Phase::Opening => info_span!("opening"),
+            Phase::Products => info_span!("halo2"),
+            Phase::Coefficients => info_span!("coefficients"),
+            Phase::Equation => info_span!("equation"),
         }
     }
 }
@@ -126,6 +141,14 @@ impl VerifyingKey {
         context: &[u8],
         observe: &mut dyn FnMut(Phase),
     ) -> Result<Verified, Rejection> {
+        let _verify = info_span!("verify").entered();
+        let mut span = None;
+        let observe = &mut |phase: Phase| {
+            // Spans are nested: the last one ends before anything begins.
+            span = None;
+            observe(phase);
+            span = Some(phase.span().entered());
+        };
         observe(Phase::Statement);
         let content: ProofContent<'_> = decode(Kind::Proof, proof)?;
         let statement = ParsedStatement::new(self, &content, context)?;

@@ -6,6 +6,8 @@
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod ifma;
+#[cfg(feature = "measurement")]
+pub mod measure;
 mod portable;
 #[cfg(test)]
 mod tests;

@@ -6,8 +6,9 @@ use crate::files::{
     Access, MAX_MODEL_BYTES, Target, check_memory, check_name, dataset, read, renamed, write,
 };
 use crate::output::{Lines, Report, bytes, count, duration};
+use crate::plan;
 use crate::progress::Progress;
-use provenn::{Error, Fidelity, Model, QuantizeOptions, import, memory};
+use provenn::{Error, Fidelity, Model, QuantizeOptions, Stage, import, memory};
 use provenn_circuits::system::KeyShape;
 use serde_json::json;
 use std::path::PathBuf;
@@ -26,25 +27,28 @@ pub(crate) fn run(args: &Commit, progress: &Progress) -> Result<Report, Failure>
     steps.step("reading the model");
     let float = import(&read(&args.onnx, "a model", MAX_MODEL_BYTES)?).at(&args.onnx)?;
     let calibration = dataset(&args.calibrate, float.input_len())?;
-    steps.step("quantizing");
+    steps.plan(plan::quantizing(calibration.samples.len()));
     let options = QuantizeOptions {
         activation_bits: args.activation_bits,
         weight_bits: args.weight_bits,
         ..QuantizeOptions::default()
     };
-    let model = Model::quantize(&float, &calibration, &options)?.with_source(name.to_string_lossy());
+    let observe = &mut |stage: Stage| steps.step(stage.name());
+    let model = Model::quantize_observed(&float, &calibration, &options, observe)?;
+    let model = model.with_source(name.to_string_lossy());
     let layers = &model.quantized().layers;
     let shape = KeyShape::derive(layers).map_err(Error::from)?;
     check_memory("committing", memory::committing(&shape, layers), args.force)?;
+    let parameters = model.quantized().parameters.iter().map(Vec::len).sum();
+    steps.plan(plan::committing(&shape, parameters));
     drop(shape);
-    let key = model.commit_observed(&mut |phase| steps.phase(phase))?;
+    let key = model.commit_observed(&mut |phase| steps.phase(phase.name()))?;
     steps.step("writing");
     let (pk, vk) = (key.to_bytes()?, key.verifying_key()?);
     write(&[(&pk_target, &pk), (&vk_target, &vk)])?;
     drop(steps);
 
     let layers = key.layers();
-    let parameters: usize = key.parameters().iter().map(Vec::len).sum();
     let macs = layers.macs().map_err(Error::from)?;
     let elapsed = started.elapsed();
     let mut lines = Lines::default();

@@ -14,13 +14,19 @@ use crate::args::Command;
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::progress::Progress;
+use crate::spans::Trace;
 
-pub(crate) fn dispatch(command: &Command, progress: &Progress) -> Result<Report, Failure> {
+/// Runs a command; `trace` is being recorded if the command asked for it.
+pub(crate) fn dispatch(
+    command: &Command,
+    progress: &Progress,
+    trace: Option<Trace>,
+) -> Result<Report, Failure> {
     match command {
         Command::Commit(args) => commit::run(args, progress),
         Command::Estimate(args) => estimate::run(args, progress),
-        Command::Prove(args) => prove::run(args, progress),
-        Command::Verify(args) => verify::run(args),
+        Command::Prove(args) => prove::run(args, progress, trace),
+        Command::Verify(args) => verify::run(args, progress),
         Command::Run(args) => run::run(args),
         Command::Open(args) => open::run(args),
         Command::Bench(args) => bench::run(args, progress),

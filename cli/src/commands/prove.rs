@@ -4,13 +4,15 @@ use crate::args::{Prove, TensorPart};
 use crate::failure::Failure;
 use crate::files::{Access, Target, check_memory, proving_key, renamed, sample, write};
 use crate::output::{Lines, Report, bytes, duration, head_json, milliseconds, output_lines};
+use crate::plan;
 use crate::progress::Progress;
+use crate::spans::Trace;
 use provenn::{Modes, ProveOptions, Visibility, memory};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Instant;
 
-pub(crate) fn run(args: &Prove, progress: &Progress) -> Result<Report, Failure> {
+pub(crate) fn run(args: &Prove, progress: &Progress, trace: Option<Trace>) -> Result<Report, Failure> {
     let path = args.output.clone().unwrap_or_else(|| {
         let name = args.input.file_name().map(PathBuf::from).unwrap_or_default();
         renamed(&name, &["json", "npy", "npz"], "proof")
@@ -29,6 +31,16 @@ pub(crate) fn run(args: &Prove, progress: &Progress) -> Result<Report, Failure> 
             Some(Target::new(opening, Access::Private, args.force)?)
         }
     };
+    if let Some(trace) = &args.trace
+        && [Some(path.as_path()), opening_target.as_ref().map(Target::path)].contains(&Some(trace))
+    {
+        return Err(Failure::Usage {
+            cause: "the trace cannot be one file with the proof or the opening".to_string(),
+            hint: "give another name with --trace".to_string(),
+        });
+    }
+    let trace_target =
+        args.trace.clone().map(|path| Target::new(path, Access::Public, args.force)).transpose()?;
     let target = Target::new(path, Access::Public, args.force)?;
 
     let steps = progress.start("prove");
@@ -44,16 +56,20 @@ pub(crate) fn run(args: &Prove, progress: &Progress) -> Result<Report, Failure> 
     };
     let modes = Modes { input: visibility(TensorPart::Input), output: visibility(TensorPart::Output) };
     check_memory("proving", memory::proving(key.shape(), modes), args.force)?;
+    steps.step("tables");
     key.warm_up();
+    steps.plan(plan::proving(&key, modes));
     let options = ProveOptions { modes, context: args.context.as_bytes() };
     let started = Instant::now();
-    let proof = key.prove_observed(&input, options, &mut |phase| steps.phase(phase))?;
+    let proof = key.prove_observed(&input, options, &mut |phase| steps.phase(phase.name()))?;
     let elapsed = started.elapsed();
     let memory = memory::peak();
+    let trace = trace_target.as_ref().zip(trace.map(Trace::finish));
     steps.step("writing");
     let opening = opening_target.as_ref().zip(proof.opening.as_deref());
     let mut files = vec![(&target, proof.bytes.as_slice())];
     files.extend(opening);
+    files.extend(trace.as_ref().map(|(target, trace)| (*target, trace.as_slice())));
     write(&files)?;
     drop(steps);
 
@@ -61,6 +77,9 @@ pub(crate) fn run(args: &Prove, progress: &Progress) -> Result<Report, Failure> 
     output_lines(&mut lines, key.layers(), &proof.output);
     if let Some((target, _)) = opening {
         lines.line("opening", format!("{}, private", target.path().display()));
+    }
+    if let Some(target) = &trace_target {
+        lines.line("trace", target.path().display());
     }
     let memory_text = memory.map_or("unknown".to_string(), bytes);
     lines.line(
@@ -80,6 +99,7 @@ pub(crate) fn run(args: &Prove, progress: &Progress) -> Result<Report, Failure> 
         "proof": target.path().to_string_lossy(),
         "proof_bytes": proof.bytes.len(),
         "opening": opening.map(|(target, _)| target.path().to_string_lossy()),
+        "trace": trace_target.as_ref().map(|target| target.path().to_string_lossy()),
         "output": proof.output.reals,
         "output_int": proof.output.integers,
         "argmax": argmax,

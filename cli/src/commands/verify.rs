@@ -7,11 +7,15 @@ use crate::output::{
     Lines, Report, Verdict, commitment, commitment_summary, duration, head_json, milliseconds, one_line,
     output_lines, summary,
 };
-use provenn::{LayerList, ModelId, Shown, Values, Verified, VerifyingKey};
+use crate::plan;
+use crate::progress::Progress;
+use provenn::{LayerList, ModelId, Shown, Values, Verified, VerifyPhase, VerifyingKey};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-pub(crate) fn run(args: &Verify) -> Result<Report, Failure> {
+pub(crate) fn run(args: &Verify, progress: &Progress) -> Result<Report, Failure> {
+    let steps = progress.start("verify");
+    steps.step("loading the key");
     let key = match verifying_key_of(&args.key, args.model_id)? {
         Ok(key) => key,
         Err(claimed) => {
@@ -21,9 +25,12 @@ pub(crate) fn run(args: &Verify) -> Result<Report, Failure> {
         }
     };
     let proof = evidence(&args.proof, "proof")?;
+    steps.plan(plan::verifying(key.shape()));
+    let observe = &mut |phase: VerifyPhase| steps.phase(phase.name());
     let started = Instant::now();
-    let verdict = proof.and_then(|proof| key.verify(&proof, args.context.as_bytes()));
+    let verdict = proof.and_then(|proof| key.verify_observed(&proof, args.context.as_bytes(), observe));
     let elapsed = started.elapsed();
+    drop(steps);
     Ok(match verdict {
         Ok(verified) => accepted(&key, verified, elapsed),
         Err(rejection) => rejected(key.model_id(), &rejection.to_string(), elapsed),

@@ -8,4 +8,5 @@ mod forgeries;
 mod inspect;
 mod journey;
 mod networks;
+mod observation;
 mod refusals;

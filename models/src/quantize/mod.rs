@@ -150,10 +150,52 @@ pub fn quantize(
     samples: &[Vec<f32>],
     options: &QuantizeOptions,
 ) -> Result<QuantizedModel, ModelError> {
+    quantize_observed(model, samples, options, &mut |_| {})
+}
+
+/// What quantization is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Running the float model on the samples.
+    Calibration,
+    /// Choosing the bits of the weights.
+    Weights,
+    /// Choosing the tables.
+    Tables,
+    /// Comparing both models: [`fidelity::measure`](crate::fidelity::measure), which is no part of [`quantize`].
+    Fidelity,
+}
+
+impl Stage {
+    /// All stages, in order.
+    pub const ALL: [Stage; 4] = [Stage::Calibration, Stage::Weights, Stage::Tables, Stage::Fidelity];
+
+    /// Name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Calibration => "calibrating",
+            Stage::Weights => "choosing weight bits",
+            Stage::Tables => "choosing tables",
+            Stage::Fidelity => "measuring fidelity",
+        }
+    }
+}
+
+/// [`quantize`], telling `observe` what it is doing.
+///
+/// # Errors
+/// As [`quantize`].
+pub fn quantize_observed(
+    model: &FloatModel,
+    samples: &[Vec<f32>],
+    options: &QuantizeOptions,
+    observe: &mut dyn FnMut(Stage),
+) -> Result<QuantizedModel, ModelError> {
     let run = |index: usize, sample: &[f32]| model.activations(index, sample);
     let floats =
         Floats { input_shape: &model.input_shape, layers: &model.layers, head: model.head, run: &run };
-    let mut quantized = quantize_floats(&floats, samples, options)?;
+    let mut quantized = quantize_floats(&floats, samples, options, observe)?;
+    observe(Stage::Tables);
     quantized.layers = choose_tables(&quantized.layers)?;
     Ok(quantized)
 }
@@ -163,10 +205,13 @@ fn quantize_floats(
     model: &Floats,
     samples: &[Vec<f32>],
     options: &QuantizeOptions,
+    observe: &mut dyn FnMut(Stage),
 ) -> Result<QuantizedModel, ModelError> {
     options.check()?;
+    observe(Stage::Calibration);
     let steps = simplify(model.input_shape, model.layers);
     let calibration = Calibration::new(model, &steps, samples)?;
+    observe(Stage::Weights);
     let graph = Graph::new(model.input_shape, &steps);
     let candidate = |bits: u8| build(model, &graph, &calibration, options, bits);
     match options.weight_bits {

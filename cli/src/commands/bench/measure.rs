@@ -3,14 +3,15 @@
 use super::machine::{command, machine, today};
 use crate::failure::Failure;
 use crate::output::milliseconds;
+use crate::plan;
 use crate::progress::Steps;
 use provenn::ledger::{Accuracy, Bytes, LayerCost, Ledger, Part, Spread};
 use provenn::{
-    Costs, Error, LayerList, Modes, Phase, ProveOptions, ProvingKey, Shared, VerifyingKey, memory,
+    Costs, Error, LayerList, Modes, Phase, ProveOptions, ProvingKey, Shared, VerifyPhase as Step,
+    VerifyingKey, memory,
 };
 use provenn_circuits::model::ValueSpec;
 use provenn_models::executor::{Executor, quantize_input};
-use provenn_verifier::Phase as Step;
 use serde_json::Value;
 use std::hint::black_box;
 use std::time::Instant;
@@ -46,15 +47,19 @@ pub(super) fn measure(subject: &Subject<'_>, runs: usize, steps: &Steps) -> Resu
     let executor = Executor::new(key.layers(), key.parameters()).map_err(Error::from)?;
     let integers = quantize_input(key.layers(), input).map_err(Error::from)?;
     let mut all = Runs::default();
+    let proof = || plan::proving(key, ProveOptions::default().modes).chain(plan::verifying(key.shape()));
+    steps.plan((0..=runs).flat_map(|_| proof()));
     for run in 0..=runs {
         steps.part("bench", run, runs);
         let (proof, costs) =
-            key.prove_measured(input, ProveOptions::default(), &mut |phase| steps.phase(phase))?;
-        steps.step("verifying");
+            key.prove_measured(input, ProveOptions::default(), &mut |phase| steps.phase(phase.name()))?;
         let mut marks = Vec::with_capacity(Step::ALL.len());
         let started = Instant::now();
-        vk.verify_observed(&proof.bytes, b"", &mut |step| marks.push((step, Instant::now())))
-            .map_err(Error::from)?;
+        let observe = &mut |step: Step| {
+            marks.push((step, Instant::now()));
+            steps.phase(step.name());
+        };
+        vk.verify_observed(&proof.bytes, b"", observe).map_err(Error::from)?;
         let verified = Instant::now();
         black_box(executor.run(black_box(&integers)).map_err(Error::from)?);
         let native = verified.elapsed();

@@ -29,7 +29,7 @@ fn quantized(
     };
     let floats =
         Floats { input_shape: &graph.input_shape, layers: &graph.layers, head: Head::None, run: &run };
-    quantize_floats(&floats, samples, options)
+    quantize_floats(&floats, samples, options, &mut |_| {})
 }
 
 /// Many bits, so that what is left of the error is a mistake.
