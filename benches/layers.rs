@@ -175,5 +175,10 @@ fn relu() -> Layer {
     Layer::Activation(Activation { requantize })
 }
 
-criterion_group!(benches, gemm, conv, activation, max_pool, average_pool, entrywise, reduce, moves);
+/// As the command does at its start.
+fn settle(_: &mut Criterion) {
+    provenn_prover::settle(0).expect("the pool is made once");
+}
+
+criterion_group!(benches, settle, gemm, conv, activation, max_pool, average_pool, entrywise, reduce, moves);
 criterion_main!(benches);

@@ -101,5 +101,10 @@ fn time_of(phase: Phase, verifier: &VerifyingKey, proof: &[u8]) -> Duration {
     marks.get(began + 1).map_or(end, |(_, at)| *at) - marks[began].1
 }
 
-criterion_group!(benches, lookups, halo2, convolutions, bundled);
+/// As the command does at its start.
+fn settle(_: &mut Criterion) {
+    provenn_prover::settle(0).expect("the pool is made once");
+}
+
+criterion_group!(benches, settle, lookups, halo2, convolutions, bundled);
 criterion_main!(benches);

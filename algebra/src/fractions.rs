@@ -15,6 +15,7 @@ use crate::multilinear::{bind_top, suffix_tables};
 use crate::parallel::{map_owned, pieces_for, ranges, threads_for};
 use ff::Field;
 use std::collections::VecDeque;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Nodes of the smallest level that is kept in lanes: its halves are then two blocks each.
@@ -187,28 +188,14 @@ impl<L: Lanes<Element = Fp>> LeavesOf<L> {
     /// Both halves of the leaves, `blocks` each.
     fn halves(&self, blocks: usize) -> Halves<L> {
         let second = self.numerators.len().div_ceil(LANES).saturating_sub(blocks);
-        let mut halves = Halves::new(blocks, second);
         let threads = threads_for((blocks + second) * PARENT / 2);
-        let mut tasks = Vec::new();
-        for (first, vectors) in halves.vectors.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-            let [p, q] = vectors;
-            let (mut p, mut q) = (&mut p[..], &mut q[..]);
-            for piece in ranges(p.len(), blocks.div_ceil(pieces_for(threads))) {
-                let start = first * blocks + piece.start;
-                tasks.push((start, split_off(&mut p, piece.len()), split_off(&mut q, piece.len())));
-            }
-        }
-        map_owned(tasks, threads, |(start, p, q): (usize, &mut [L], &mut [L])| {
-            L::enter(
-                #[inline(always)]
-                || {
-                    for x in 0..p.len() {
-                        (p[x], q[x]) = self.leaf(start + x);
-                    }
-                },
-            );
-        });
-        halves
+        Halves::new(
+            blocks,
+            second,
+            threads,
+            #[inline(always)]
+            |x| self.leaf(x),
+        )
     }
 }
 
@@ -325,13 +312,50 @@ struct Halves<L> {
 }
 
 impl<L: Lanes<Element = Fp>> Halves<L> {
-    fn new(blocks: usize, second: usize) -> Self {
-        let zero = L::enter(
-            #[inline(always)]
-            || L::zero(),
-        );
-        let vector = |len| vec![zero; len];
-        Halves { vectors: [vector(blocks), vector(blocks), vector(second), vector(second)], blocks }
+    /// Halves of `blocks` and of `second` blocks; `node` gives numerators and denominators of a block, counted through both.
+    ///
+    /// Memory that is filled here first is first touched here: that is most of the time, and is what threads share.
+    fn new(
+        blocks: usize,
+        second: usize,
+        threads: usize,
+        node: impl Fn(usize) -> (L, L) + Send + Sync,
+    ) -> Self {
+        let lens = [blocks, blocks, second, second];
+        let mut vectors = lens.map(Vec::with_capacity);
+        let piece_len = (blocks + second).div_ceil(pieces_for(threads));
+        let mut tasks = Vec::new();
+        for (first, (vectors, len)) in
+            vectors.as_chunks_mut::<2>().0.iter_mut().zip([blocks, second]).enumerate()
+        {
+            let [p, q] = vectors.each_mut().map(|vector| &mut vector.spare_capacity_mut()[..len]);
+            let (mut p, mut q) = (p, q);
+            for piece in ranges(len, piece_len) {
+                let start = first * blocks + piece.start;
+                tasks.push((start, split_off(&mut p, piece.len()), split_off(&mut q, piece.len())));
+            }
+        }
+        map_owned(tasks, threads, |(start, p, q): (usize, &mut [MaybeUninit<L>], &mut [MaybeUninit<L>])| {
+            L::enter(
+                #[inline(always)]
+                || {
+                    for (x, (p, q)) in p.iter_mut().zip(q).enumerate() {
+                        let (numerator, denominator) = node(start + x);
+                        p.write(numerator);
+                        q.write(denominator);
+                    }
+                },
+            );
+        });
+        for (vector, len) in vectors.iter_mut().zip(lens) {
+            // SAFETY: the vector was made with this capacity. The pieces cover its first `len` slots, and every task has written
+            // both slots of each index of its piece, as `map_owned` has returned.
+            #[allow(unsafe_code)]
+            unsafe {
+                vector.set_len(len);
+            }
+        }
+        Halves { vectors, blocks }
     }
 }
 
@@ -345,29 +369,13 @@ impl<L: Lanes<Element = Fp>> Nodes<L> for Halves<L> {
 
 /// The level above one whose halves have `half` blocks.
 fn parents<L: Lanes<Element = Fp>>(nodes: &impl Nodes<L>, half: usize) -> Halves<L> {
-    let blocks = half / 2;
-    let mut above = Halves::new(blocks, blocks);
-    let threads = threads_for(half * PARENT);
-    let mut tasks = Vec::new();
-    for (first, vectors) in above.vectors.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-        let [p, q] = vectors;
-        let (mut p, mut q) = (&mut p[..], &mut q[..]);
-        for piece in ranges(blocks, half.div_ceil(pieces_for(threads))) {
-            let start = first * blocks + piece.start;
-            tasks.push((start, split_off(&mut p, piece.len()), split_off(&mut q, piece.len())));
-        }
-    }
-    map_owned(tasks, threads, |(start, p, q): (usize, &mut [L], &mut [L])| {
-        L::enter(
-            #[inline(always)]
-            || {
-                for x in 0..p.len() {
-                    (p[x], q[x]) = nodes.parent(start + x, half);
-                }
-            },
-        );
-    });
-    above
+    Halves::new(
+        half / 2,
+        half / 2,
+        threads_for(half * PARENT),
+        #[inline(always)]
+        |x| nodes.parent(x, half),
+    )
 }
 
 /// A tree of fractions, from the level below its root on.

@@ -14,6 +14,7 @@ use clap::Parser;
 use failure::Failure;
 use output::{Report, Verdict};
 use progress::Progress;
+use provenn::settle;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -41,12 +42,8 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: &Cli) -> Result<Report, Failure> {
-    if let Some(threads) = cli.threads {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.into())
-            .build_global()
-            .map_err(|error| Failure::Threads { threads, reason: error.to_string() })?;
-    }
+    let threads = cli.threads.unwrap_or(0);
+    settle(threads.into()).map_err(|error| Failure::Threads { threads, reason: error.to_string() })?;
     let traced = matches!(&cli.command, Command::Prove(prove) if prove.trace.is_some());
     let trace = spans::start(cli.verbose, traced);
     commands::dispatch(&cli.command, &Progress::new(cli.quiet || cli.verbose > 0), trace)

@@ -44,9 +44,10 @@ impl ContractProver {
         points: &BilinearPoints,
         watch: &mut Watch<'_>,
     ) -> ContractProver {
-        let instances: Vec<Instance> = circuit
+        let timer = watch.timer();
+        let (instances, times): (Vec<Instance>, Vec<(Subject, f64)>) = circuit
             .contracts
-            .iter()
+            .par_iter()
             .enumerate()
             .map(|(l, contract)| {
                 let _span = debug_span!("operands", layer = circuit.origins.contract(l)).entered();
@@ -55,18 +56,18 @@ impl ContractProver {
                 let operand = |expr: &Expr, own: &[usize], point: &[Fp]| {
                     fold(circuit, values, expr, [&contract.b, own, &contract.k], point)
                 };
-                let instance = Instance {
+                let (instance, time) = timer.time(|| Instance {
                     a: operand(&contract.a, &contract.i, i),
                     c: operand(&contract.c, &contract.j, j),
                     batch,
                     sum,
                     power: points.powers[l],
                     coefficient: points.coefficients[l],
-                };
-                watch.lap(|| Work::Subject(Subject::Contract(l)));
-                instance
+                });
+                (instance, (Subject::Contract(l), time))
             })
-            .collect();
+            .unzip();
+        watch.lap(|| Work::Subjects(times));
         let sum_variables = instances.iter().map(|instance| instance.sum).max().unwrap_or(0);
         ContractProver {
             instances,

@@ -216,9 +216,8 @@ impl<'s> Owners<'s> {
             Work::Step(index) => vec![(circuit.origins.step(*index).into(), 1.0)],
             Work::Tensor(id) => self.tensor(*id, 1.0),
             Work::Subject(subject) => self.subject(*subject, 1.0),
-            Work::Lookups(times) => {
-                let lookups = times.iter().enumerate();
-                lookups.flat_map(|(index, &time)| self.subject(Subject::Lookup(index), time)).collect()
+            Work::Subjects(times) => {
+                times.iter().flat_map(|&(subject, time)| self.subject(subject, time)).collect()
             }
             Work::Tree => {
                 let blocks = plan.leaves.iter().flat_map(|leaves| &leaves.blocks);

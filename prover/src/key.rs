@@ -5,11 +5,12 @@ use crate::costs::{Costs, Shared};
 use crate::error::ProverError;
 use crate::hidden::random_vector;
 use crate::hooks::{Honest, Hooks};
-use crate::prepared::{Blinds, Material, Prepared, Purpose, fresh_rng};
+use crate::prepared::{Blinds, Material, Prepared, Purpose, Seeds, fresh_rng};
 use crate::products::ProductTables;
 use crate::prove::{Job, Phase, prove};
 use crate::watch::{Watch, Work};
-use crate::witness::{assign, check};
+
+use crate::witness::{Witness, assign, check};
 use bincode::{Decode, Encode};
 use ff::PrimeField;
 use provenn_algebra::Fp;
@@ -141,9 +142,7 @@ impl ProvingKey {
     ) -> Result<Vec<u8>, ProverError> {
         let system = &self.shape.key;
         let watch = &mut Watch::new(observe).within(info_span!("key proof"));
-        watch.phase(Phase::Witness);
-        let mut values = assign(&system.circuit, &self.parameters, None, watch)?;
-        hooks.witness(&system.circuit, &mut values);
+        let (values, material) = self.assign(system, &self.parameters, None, None, hooks, watch)?;
         let none = PackedSet::empty(system.layout.n);
         let job = Job {
             system,
@@ -154,9 +153,38 @@ impl ProvingKey {
             output: &none,
             statement: Statement::Key(self.model_id),
         };
-        watch.phase(Phase::Commitments);
-        let material = Material::new(system, self.shape.k, &self.committer, hooks)?;
         prove(&job, &values, material, hooks, watch)
+    }
+
+    /// The values of a circuit and the material of the proof. If that is not there yet, it is made at the same time on another
+    /// thread, as it depends on no value; where nothing is left of that, it has cost no time.
+    fn assign<'w>(
+        &self,
+        system: &System,
+        parameters: &'w [Vec<i64>],
+        input: Option<&'w [i64]>,
+        prepared: Option<Material>,
+        hooks: &mut impl Hooks,
+        watch: &mut Watch<'_>,
+    ) -> Result<(Witness<'w>, Material), ProverError> {
+        watch.phase(Phase::Witness);
+        let seeds = if prepared.is_none() { Some(Seeds::fresh(hooks)?) } else { None };
+        let mut material = prepared;
+        let (made, k, committer) = (&mut material, self.shape.k, &self.committer);
+        let values = rayon::in_place_scope(|scope| {
+            if let Some(seeds) = seeds {
+                scope.spawn(move |_| {
+                    let make = || Material::new(system, k, committer, seeds);
+                    *made = Some(debug_span!("masks").in_scope(make));
+                });
+            }
+            let mut values = assign(&system.circuit, parameters, input, watch)?;
+            hooks.witness(&system.circuit, &mut values);
+            watch.phase(Phase::Commitments);
+            Ok::<_, ProverError>(values)
+        })?;
+        watch.lap(|| Work::Shared(Shared::Masks));
+        Ok((values, material.expect("made before the scope ends")))
     }
 
     /// Proves one inference on the integers `input`, row-major.
@@ -208,7 +236,7 @@ impl ProvingKey {
 
     pub(crate) fn prepare_with(&self, modes: Modes, hooks: &mut impl Hooks) -> Result<Prepared, ProverError> {
         let system = self.shape.inference(modes);
-        let material = Material::new(system, self.shape.k, &self.committer, hooks)?;
+        let material = Material::new(system, self.shape.k, &self.committer, Seeds::fresh(hooks)?);
         Ok(Prepared::new(self.model_id, modes, material))
     }
 
@@ -285,17 +313,8 @@ impl ProvingKey {
             return Err(ProverError::Context { limit: MAX_CONTEXT_BYTES, actual: options.context.len() });
         }
         let system = self.shape.inference(options.modes);
-        watch.phase(Phase::Witness);
         let parameters = hooks.parameters(&self.parameters);
-        let mut values = assign(&system.circuit, &parameters, Some(input), watch)?;
-        hooks.witness(&system.circuit, &mut values);
-        watch.phase(Phase::Commitments);
-        let mut material = match prepared {
-            Some(material) => material,
-            None => debug_span!("masks")
-                .in_scope(|| Material::new(system, self.shape.k, &self.committer, hooks))?,
-        };
-        watch.lap(|| Work::Shared(Shared::Masks));
+        let (values, mut material) = self.assign(system, &parameters, Some(input), prepared, hooks, watch)?;
         let mut shown = |id: Option<TensorId>, group: Group, blinds: &mut Blinds| -> Shown {
             let scalars = std::mem::take(&mut blinds.scalars);
             let columns = ColumnSet::lay_out(&system.circuit, &system.layout, group, &values, scalars, watch);

@@ -134,7 +134,9 @@ pub(crate) fn leaves(
     };
     let (sites, times): (Vec<Site<'_>>, Vec<f64>) =
         (0..circuit.lookups.len()).into_par_iter().map(site).unzip();
-    watch.lap(|| Work::Lookups(times));
+    watch.lap(|| {
+        Work::Subjects(times.into_iter().enumerate().map(|(l, time)| (Subject::Lookup(l), time)).collect())
+    });
 
     let powers: Vec<Fp> = std::iter::successors(Some(-gamma), |power| Some(*power * gamma)).take(4).collect();
     // The entries of tuples' denominators.

@@ -50,6 +50,20 @@ pub(crate) fn fresh_rng(hooks: &mut impl Hooks, purpose: Purpose) -> Result<ChaC
     Ok(ChaCha20Rng::from_seed(*fresh_seed(hooks, purpose)?))
 }
 
+/// What all randomness of one proof follows from.
+pub(crate) struct Seeds {
+    masks: Zeroizing<[u8; 32]>,
+    products: Zeroizing<[u8; 32]>,
+}
+
+impl Seeds {
+    /// Fresh ones.
+    pub(crate) fn fresh(hooks: &mut impl Hooks) -> Result<Seeds, ProverError> {
+        let masks = fresh_seed(hooks, Purpose::Masks)?;
+        Ok(Seeds { masks, products: fresh_seed(hooks, Purpose::Products)? })
+    }
+}
+
 /// One-time material for one proof, made before its input is known.
 ///
 /// It can be used once: a proof takes it by value, it cannot be copied or written to a file, and it is erased when dropped.
@@ -176,15 +190,10 @@ pub(crate) struct Material {
 }
 
 impl Material {
-    /// Fresh material for one proof of a system.
-    pub(crate) fn new(
-        system: &System,
-        k: u32,
-        committer: &Committer,
-        hooks: &mut impl Hooks,
-    ) -> Result<Material, ProverError> {
+    /// Material for one proof of a system; the seeds are used up.
+    pub(crate) fn new(system: &System, k: u32, committer: &Committer, seeds: Seeds) -> Material {
         let tables = ProductTables::get(ProductKeys::get(k));
-        let mut rng = fresh_rng(hooks, Purpose::Masks)?;
+        let mut rng = ChaCha20Rng::from_seed(*seeds.masks);
         let mut blinds = |group| Blinds::new(system.layout.group(group).len(), &mut rng);
         let [input, output, witness] = [Group::Input, Group::Output, Group::Witness].map(&mut blinds);
         let masks = Masks::new(system, 1 << k, &mut rng);
@@ -192,7 +201,7 @@ impl Material {
         let gates = random_vector(&mut rng, 1 << k);
         let row_masks = random_vector(&mut rng, masks.rows.len());
         let vector_blinds: [Fp; 3] = std::array::from_fn(|_| Fp::random(&mut rng));
-        let products = ProductRandomness::from_seed(&*fresh_seed(hooks, Purpose::Products)?, k);
+        let products = ProductRandomness::from_seed(&seeds.products, k);
 
         let with_blind = |values: &[Fp], blind: &Fp| -> Zeroizing<Vec<Fp>> {
             Zeroizing::new([&[*blind, Fp::ZERO], values].concat())
@@ -216,7 +225,7 @@ impl Material {
         let product_points = take_last(&mut over_gates);
         let [gates_point] = take_last(&mut over_gates);
         debug_assert_eq!(over_gates.len(), GATE_COLUMNS);
-        Ok(Material {
+        Material {
             input,
             output,
             witness,
@@ -231,7 +240,7 @@ impl Material {
             },
             products,
             product_points,
-        })
+        }
     }
 }
 

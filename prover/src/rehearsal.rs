@@ -9,7 +9,7 @@ use crate::error::ProverError;
 use crate::hidden::random_vector;
 use crate::hooks::Honest;
 use crate::lookup::leaves;
-use crate::prepared::{Material, Purpose, fresh_rng};
+use crate::prepared::{Material, Purpose, Seeds, fresh_rng};
 use crate::stages::products;
 use crate::watch::{Digits, Watch};
 use crate::witness::assign;
@@ -333,7 +333,18 @@ impl Rehearsal {
             });
             units.lookup = all / plan.len as f64;
         }
-        rehearse(shape, system, &digits, &units)
+        let committer = Committer::new(shape.n);
+        committer.prepare();
+        let seeds = || Seeds::fresh(&mut Honest);
+        seeds()?;
+        // Both are done at once.
+        let both = seconds(|| {
+            rayon::in_place_scope(|scope| {
+                scope.spawn(|_| drop(seeds().map(|seeds| Material::new(system, shape.k, &committer, seeds))));
+                run().is_ok()
+            })
+        });
+        rehearse(shape, system, &digits, &units, (both - witness).max(0.0))
     }
 
     /// Rehearses the key proof and the commitments to the weights. Values are taken to be spread evenly over their ranges. The unit
@@ -358,7 +369,16 @@ impl Rehearsal {
                 }
             })
             .collect();
-        let mut rehearsal = rehearse(shape, system, &expected, units)?;
+        let committer = Committer::new(shape.n);
+        committer.prepare();
+        let seeds = || Seeds::fresh(&mut Honest);
+        let masks =
+            seconds(|| seeds().map(|seeds| Material::new(system, shape.k, &committer, seeds)).is_ok());
+        let (reads, macs) = (witness_reads(&system.circuit), witness_macs(&system.circuit));
+        let witness: f64 = cost_of_witness(&reads, &macs, units).iter().sum();
+        // A second thread makes them while the first computes the witness.
+        let hidden = if rayon::current_num_threads() > 1 { witness } else { 0.0 };
+        let mut rehearsal = rehearse(shape, system, &expected, units, (masks - hidden).max(0.0))?;
         let weight = weight_unit(shape.n, parameters)?;
         for (tensor, cost) in system.circuit.tensors.iter().zip(&mut rehearsal.tensors) {
             if matches!(tensor.role, Role::Weight(_)) {
@@ -457,12 +477,14 @@ fn subject(circuit: &Circuit, expr: &Expr) -> TensorId {
     read.find(|&tensor| circuit.tensors[tensor].role != Role::Ones).unwrap_or(0)
 }
 
-/// The parts of a rehearsal that are the same for every circuit. `digits` are those of each tensor.
+/// The parts of a rehearsal that are the same for every circuit. `digits` are those of each tensor, `masks` what their making
+/// takes longer than the witness.
 fn rehearse(
     shape: &KeyShape,
     system: &System,
     digits: &[u64],
     units: &Units,
+    masks: f64,
 ) -> Result<Rehearsal, ProverError> {
     let System { circuit, layout, .. } = system;
     let (n, k) = (layout.n, shape.k);
@@ -483,10 +505,6 @@ fn rehearse(
         tensors[id].commitments =
             digits[id] as f64 * units.digit + tensor.len() as f64 * units.entry + columns * units.column;
     }
-    let committer = Committer::new(n);
-    committer.prepare();
-    let masks = seconds(|| Material::new(system, k, &committer, &mut Honest).is_ok());
-
     let run = Dummy::run(system)?;
     let leaf = leaf_unit(system);
     if let Some(plan) = &system.plan.leaves {

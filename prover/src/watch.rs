@@ -20,8 +20,8 @@ pub(crate) enum Work {
     Tensor(TensorId),
     /// A constraint or a table.
     Subject(Subject),
-    /// All look-ups, with how long each took, on whatever thread.
-    Lookups(Vec<f64>),
+    /// Constraints or tables, with how long each took, on whatever thread.
+    Subjects(Vec<(Subject, f64)>),
     /// The tree of fractions.
     Tree,
     /// Commitments to the columns of the witness: of each tensor, the non-zero digits of all values, and the most digits of one.

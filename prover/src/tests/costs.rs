@@ -174,10 +174,12 @@ fn batched_work_is_divided_by_what_drives_it() {
     equal(layers(&costs).0, 1e6 * entries(0) / (entries(0) + entries(1)));
 
     // Measured times, and what is left for nobody.
-    let mut times = vec![0.0; circuit.lookups.len()];
-    let of = |node| (0..circuit.lookups.len()).find(|&l| circuit.origins.lookup(l) == Some(node));
-    (times[of(0).expect("a look-up")], times[of(1).expect("a look-up")]) = (3.0, 1.0);
-    assert_eq!(layers(&divided(system, Work::Lookups(times))), (75e4, 25e4));
+    let of = |node| {
+        let own = (0..circuit.lookups.len()).find(|&l| circuit.origins.lookup(l) == Some(node));
+        Subject::Lookup(own.expect("a look-up"))
+    };
+    let times = vec![(of(0), 3.0), (of(1), 1.0)];
+    assert_eq!(layers(&divided(system, Work::Subjects(times))), (75e4, 25e4));
     let weights: Vec<usize> = (0..circuit.tensors.len())
         .filter(|&id| matches!(circuit.tensors[id].role, Role::Weight(_)))
         .collect();
