@@ -25,7 +25,7 @@ const SMALLEST: usize = 4 * LANES;
 const LOW: usize = 8;
 const SEGMENT: usize = (1 << LOW) / LANES;
 
-/// Nanoseconds for one block of a level, to decide about threads: parents, and a round with its binding.
+/// Nanoseconds for one block of a level in vector lanes, to decide about threads: parents, and a round with its binding.
 const PARENT: usize = 100;
 const ROUND: usize = 400;
 
@@ -157,7 +157,7 @@ impl<L: Lanes<Element = Fp>> LeavesOf<L> {
         let first = self.next_entry();
         let constant = L::Word::new(constant);
         let coefficients: Vec<L::Word> = coefficients.iter().map(L::Word::new).collect();
-        let threads = threads_for(rows * (1 + columns.len()) * PARENT / LANES);
+        let threads = threads_for(rows * (1 + columns.len()) * PARENT * L::COST / LANES);
         let start = self.dictionary.len();
         self.dictionary.resize(start + rows.next_multiple_of(LANES), L::Word::default());
         let (mut blocks, _) = self.dictionary[start..].as_chunks_mut::<LANES>();
@@ -188,7 +188,7 @@ impl<L: Lanes<Element = Fp>> LeavesOf<L> {
     /// Both halves of the leaves, `blocks` each.
     fn halves(&self, blocks: usize) -> Halves<L> {
         let second = self.numerators.len().div_ceil(LANES).saturating_sub(blocks);
-        let threads = threads_for((blocks + second) * PARENT / 2);
+        let threads = threads_for((blocks + second) * PARENT * L::COST / 2);
         Halves::new(
             blocks,
             second,
@@ -372,7 +372,7 @@ fn parents<L: Lanes<Element = Fp>>(nodes: &impl Nodes<L>, half: usize) -> Halves
     Halves::new(
         half / 2,
         half / 2,
-        threads_for(half * PARENT),
+        threads_for(half * PARENT * L::COST),
         #[inline(always)]
         |x| nodes.parent(x, half),
     )
@@ -700,7 +700,7 @@ impl<L: Lanes<Element = Fp>> Many<L> {
     /// Adds `lambda q1` to `p1`, and sums for the first round.
     fn combine(&mut self) -> (Fp, Fp) {
         let half = self.blocks / 2;
-        let threads = threads_for(half * ROUND);
+        let threads = threads_for(half * ROUND * L::COST);
         let [p0, q0, p1, q1] = &mut self.vectors;
         let (p0, q0, q1) = (&*p0, &*q0, &*q1);
         let own = half.min(p1.len());
@@ -744,7 +744,7 @@ impl<L: Lanes<Element = Fp>> Many<L> {
         let half = self.blocks / 2;
         let quarter = half / 2;
         self.weights.pop();
-        let threads = threads_for(quarter * ROUND);
+        let threads = threads_for(quarter * ROUND * L::COST);
         let [mut a, mut b, mut c, mut d] = self.vectors.each_mut().map(|vector| {
             let len = vector.len();
             let (low, high) = vector.split_at_mut(half.min(len));

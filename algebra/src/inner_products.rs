@@ -9,7 +9,7 @@ use crate::parallel::{map_owned, pieces_for, threads_for};
 use ff::Field;
 use std::ops::Range;
 
-/// Nanoseconds for one index of eight pairs, to decide about threads: to read it, and to bind it and sum.
+/// Nanoseconds for one index of eight pairs in vector lanes, to decide about threads: to read it, and to bind it and sum.
 const READ: usize = 200;
 const ROUND: usize = 80;
 
@@ -241,7 +241,7 @@ impl<L: Lanes<Element = Fp>> Drop for Rounds<L> {
 impl<L: Lanes<Element = Fp>> Rounds<L> {
     fn new(pairs: &[Pair<'_>], len: usize) -> Self {
         let groups = pairs.len().div_ceil(LANES);
-        let threads = threads_for(groups * len * READ);
+        let threads = threads_for(groups * len * READ * L::COST);
         let wanted = (2 * pieces_for(threads)).div_ceil(groups.max(1)).next_power_of_two();
         let chunks = if threads > 1 { wanted.min(len) } else { 1 };
         let readers: Vec<Reader<'_>> = pairs.chunks(LANES).map(Reader::new).collect();
@@ -290,7 +290,7 @@ impl<L: Lanes<Element = Fp>> Rounds<L> {
 
     fn bind(&mut self, rho: &Fp) {
         let half = self.left() / 2;
-        let threads = threads_for(self.entries.len() * half * ROUND);
+        let threads = threads_for(self.entries.len() * half * ROUND * L::COST);
         let word = L::Word::new(rho);
         let at_once = self.entries.len().div_ceil(2 * pieces_for(threads)).max(1);
         let tasks = self.entries.chunks_mut(at_once).collect();

@@ -189,6 +189,7 @@ impl<F: Field> Lanes for Ifma<F> {
     /// Columns stay below `128 * 10 * 2^52 < 2^63`. A value is below `128 B^2 < 513 p^2`; [`Lanes::reduce`] says why that is
     /// allowed.
     const SUMMANDS: usize = 128;
+    const COST: usize = 1;
 
     #[inline(always)]
     fn enter<R>(kernel: impl FnOnce() -> R) -> R {

@@ -62,6 +62,8 @@ pub(crate) trait Lanes: Copy + Debug + Send + Sync + 'static {
 
     /// Products that one [`Lanes::Sum`] can take.
     const SUMMANDS: usize;
+    /// About how many times as long as vector ones these lanes take (measured), to decide about threads.
+    const COST: usize;
 
     /// Calls a kernel in a context in which the operations of these lanes are inlined: the way in for code that is generic over
     /// the lanes, inside of a task of a thread.

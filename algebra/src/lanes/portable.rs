@@ -23,6 +23,7 @@ impl<F: Field> Lanes for Portable<F> {
 
     /// Any number: `DeferredField` does not overflow before `2^63` products.
     const SUMMANDS: usize = usize::MAX;
+    const COST: usize = 4;
 
     #[inline(always)]
     fn enter<R>(kernel: impl FnOnce() -> R) -> R {
