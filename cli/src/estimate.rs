@@ -10,6 +10,7 @@ use provenn_models::executor::quantize_input;
 use provenn_prover::ProvingKey;
 use provenn_prover::rehearsal::{Cost, Rehearsal, Units};
 use serde::Serialize;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// The predicted cost of a model, for this machine. Sizes and counts are exact for these scales and table sizes; times come from
@@ -25,10 +26,12 @@ pub struct Estimate {
     pub threads: usize,
     /// Kernels: portable or vector ones.
     pub backend: String,
-    /// Milliseconds to commit, quantization included.
+    /// Milliseconds to commit, with quantization and writing.
     pub commit_ms: f64,
     /// Milliseconds that quantizing took: measured, as it was done.
     pub quantize_ms: f64,
+    /// Milliseconds to write both keys to the current directory, as far as it can be written to: measured on empty bytes.
+    pub write_ms: f64,
     /// Milliseconds to prove an inference, input and output public, with the key loaded.
     pub prove_ms: f64,
     /// Milliseconds to verify a proof, with the key loaded.
@@ -143,10 +146,9 @@ impl Estimate {
         start: Option<u64>,
     ) -> Result<Estimate, Error> {
         let started = Instant::now();
-        // The allocator keeps what quantization has freed: committing starts from there.
-        let (resident, peak) = (memory::resident(), memory::peak());
         let (layers, parameters) = (&model.quantized().layers, &model.quantized().parameters);
         let shape = KeyShape::derive(layers)?;
+        let commit_memory = memory::with(memory::committing(&shape, layers));
         let deriving = started.elapsed();
         let input = quantize_input(layers, sample)?;
         let units = Units::measure(shape.n)?;
@@ -192,21 +194,23 @@ impl Estimate {
             proving_key_bytes as u64,
             proof.pieces,
         );
-        let commit_memory = memory::committing(&shape, layers);
         let quantize_ms = 1e3 * quantizing.as_secs_f64();
+        let verifying_key_bytes = shape.verifying_key_bytes(layers);
+        let write_ms = 1e3 * writing(&[proving_key_bytes, verifying_key_bytes]).as_secs_f64();
         Ok(Estimate {
             parameters: parameters.iter().map(|tensor| tensor.len() as u64).sum(),
             macs: layers.macs()?,
             threads: rayon::current_num_threads(),
             backend: backend().name().to_string(),
-            commit_ms: quantize_ms + 1e3 * (deriving.as_secs_f64() + key.prove()),
+            commit_ms: quantize_ms + 1e3 * (deriving.as_secs_f64() + key.prove()) + write_ms,
             quantize_ms,
+            write_ms,
             prove_ms: 1e3 * proof.prove(),
             verify_ms: 1e3 * proof.verify,
             proof_bytes: shape.proof_bytes(Modes::PUBLIC, 0),
             proving_key_bytes,
-            verifying_key_bytes: shape.verifying_key_bytes(layers),
-            commit_memory_bytes: resident.zip(peak).map(|(now, peak)| peak.max(now + commit_memory)),
+            verifying_key_bytes,
+            commit_memory_bytes: commit_memory,
             prove_memory_bytes: start.map(|start| start + prove_memory),
             estimate_ms: 1e3 * started.elapsed().as_secs_f64(),
             layers: rows,
@@ -231,6 +235,21 @@ impl Estimate {
             },
             units: proof.units.list().map(|(name, seconds)| UnitCost { name, ns: 1e9 * seconds }).to_vec(),
         })
+    }
+}
+
+/// How long it takes to write files of these sizes to the current directory, so that they are on the disk; nothing if that
+/// cannot be done. Nothing is left of them.
+fn writing(sizes: &[usize]) -> Duration {
+    let started = Instant::now();
+    let write = |&size: &usize| -> std::io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(".")?;
+        file.write_all(&vec![0; size])?;
+        file.as_file().sync_all()
+    };
+    match sizes.iter().try_for_each(write) {
+        Ok(()) => started.elapsed(),
+        Err(_) => Duration::ZERO,
     }
 }
 

@@ -108,6 +108,21 @@ pub fn peak() -> Option<u64> {
     kilobytes(&read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
+/// Largest resident memory of this process if it takes so many bytes more now. Freed memory that the allocator has kept is used
+/// again, how much of it can only be seen by taking some.
+pub(crate) fn with(bytes: u64) -> Option<u64> {
+    let tried = bytes.min(TRIED);
+    let before = resident()?;
+    let blocks: Vec<Vec<u8>> = (0..tried / BLOCK as u64).map(|_| vec![1; BLOCK]).collect();
+    std::hint::black_box(&blocks);
+    let taken = resident()?.saturating_sub(before);
+    Some(peak()?.max(before + taken + (bytes - tried)))
+}
+
+/// Most bytes that [`with`] takes: what the allocator keeps, about; and in blocks of so many.
+const TRIED: u64 = 1 << 26;
+const BLOCK: usize = 1 << 18;
+
 /// Bytes of a line `NAME  123 kB`.
 fn kilobytes(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;

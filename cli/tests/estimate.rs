@@ -94,7 +94,7 @@ fn check(zoo: ZooModel) {
     println!(
         "{}: predicted over measured: commit {:.2}, prove {:.2}, verify {:.2}; the estimate took {:.0} ms",
         zoo.name,
-        estimate.commit_ms / commit,
+        (estimate.commit_ms - estimate.write_ms) / commit,
         estimate.prove_ms / median(prove),
         estimate.verify_ms / median(verify),
         estimate.estimate_ms
