@@ -10,7 +10,7 @@ const KEPT: usize = (32 << 20) - (1 << 16);
 ///
 /// Otherwise the calling thread sleeps while the pool works, and is woken up each time a result is there. And a proof takes
 /// tens of megabytes and gives them back several times over: the system's zeroing of the same pages each time is up to a
-/// seventh of the proving time (docs, "What proving costs", section "Threads and memory").
+/// tenth of the proving time (docs, "What proving costs", section "Threads and memory").
 ///
 /// # Errors
 /// If the global pool has been made before, or the threads cannot be started.
