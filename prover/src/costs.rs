@@ -243,6 +243,10 @@ impl<'s> Owners<'s> {
                 });
                 shares.collect()
             }
+            Work::Together(parts) => {
+                let shares = parts.iter().map(|(work, time)| (self.shares(work), *time));
+                shares.flat_map(|(shares, time)| scaled(&shares, time).collect::<Shares>()).collect()
+            }
             Work::Terms(terms) => terms.iter().flat_map(|&(id, weight)| self.tensor(id, weight)).collect(),
         }
     }

@@ -74,19 +74,30 @@ impl Closing<'_> {
         let (bound, at_bound) = debug_span!("rounds").in_scope(|| self.row_rounds(&folded, transcript));
         let masks = self.combined.rounds.len() + GATE_COLUMNS * self.combined.gates.len();
         watch.lap(|| self.pieces_by(|_, piece| piece.rows.len() as f64, masks));
-        let opening =
-            debug_span!("coefficients").in_scope(|| Opening::new(self.combined, self.system, &bound));
-        watch.lap(|| terms(self.system, self.combined));
-
         let zeta = transcript.challenge();
         let powers = KnowledgePowers::new(&self.system.layout, self.system.mask_columns, zeta);
         watch.lap(|| Work::Shared(Shared::Opening));
-        let y = debug_span!("y").in_scope(|| self.combination(folded, &at_bound, &opening));
-        watch.lap(|| self.pieces_by(|_, _| 1.0, self.masks.rounds.len()));
-        let z = Zeroizing::new(debug_span!("z").in_scope(|| self.column_sum(&powers.columns, &powers.masks)));
+        let timer = watch.timer();
+        // Both sums are passes over columns, and neither needs the other.
+        let ((opening, opening_time, (y, y_time)), (z, z_time)) = rayon::join(
+            || {
+                let _span = debug_span!("y").entered();
+                let (opening, time) = timer.time(|| Opening::new(self.combined, self.system, &bound));
+                let y = timer.time(|| self.combination(folded, &at_bound, &opening));
+                (opening, time, y)
+            },
+            || {
+                let _span = debug_span!("z").entered();
+                timer.time(|| Zeroizing::new(self.column_sum(&powers.columns, &powers.masks)))
+            },
+        );
         watch.lap(|| {
-            let columns = 0..self.system.layout.columns();
-            Work::Columns(vec![(columns.clone(), columns.len() as f64)], self.masks.rounds.len() as f64)
+            let (columns, masks) = (0..self.system.layout.columns(), self.masks.rounds.len() as f64);
+            Work::Together(vec![
+                (terms(self.system, self.combined), opening_time),
+                (self.pieces_by(|_, _| 1.0, self.masks.rounds.len()), y_time),
+                (Work::Columns(vec![(columns.clone(), columns.len() as f64)], masks), z_time),
+            ])
         });
         let y_mu = self.gate_sum(&opening.gate_masks);
         let z_mu = self.gate_sum(&powers.gate_masks);

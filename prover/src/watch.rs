@@ -31,6 +31,8 @@ pub(crate) enum Work {
     Columns(Vec<(Range<usize>, f64)>, f64),
     /// The rounds of the bilinear sum-check.
     Rounds,
+    /// All of these at once, with how long each took, on whatever thread.
+    Together(Vec<(Work, f64)>),
     /// Terms of the claims: tensors, with how much each takes.
     Terms(Vec<(TensorId, f64)>),
 }
