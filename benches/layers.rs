@@ -177,7 +177,7 @@ fn relu() -> Layer {
 
 /// As the command does at its start.
 fn settle(_: &mut Criterion) {
-    provenn_prover::settle(0).expect("the pool is made once");
+    provenn_prover::settle_alone(0).expect("the pool is made once");
 }
 
 criterion_group!(benches, settle, gemm, conv, activation, max_pool, average_pool, entrywise, reduce, moves);

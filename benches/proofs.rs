@@ -103,7 +103,7 @@ fn time_of(phase: Phase, verifier: &VerifyingKey, proof: &[u8]) -> Duration {
 
 /// As the command does at its start.
 fn settle(_: &mut Criterion) {
-    provenn_prover::settle(0).expect("the pool is made once");
+    provenn_prover::settle_alone(0).expect("the pool is made once");
 }
 
 criterion_group!(benches, settle, lookups, halo2, convolutions, bundled);

@@ -6,7 +6,7 @@
 
 use provenn_models::Dataset;
 use provenn_models::executor::quantize_input;
-use provenn_prover::{Phase, ProveOptions, ProvingKey, settle};
+use provenn_prover::{Phase, ProveOptions, ProvingKey, settle_alone};
 use provenn_verifier::{Phase as Step, VerifyingKey};
 use std::error::Error;
 use std::path::Path;
@@ -32,7 +32,7 @@ struct Row {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    settle(0)?;
+    settle_alone(0)?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.is_empty() || !arguments.len().is_multiple_of(2) {
         return Err("usage: table KEY.pk INPUT [KEY.pk INPUT]...".into());

@@ -17,7 +17,7 @@ use crate::fixed::{self, FixedSums, Multiples};
 use crate::generators::{Generators, blinding_generator, generators};
 use crate::lanes::{Word, dispatch};
 use crate::msm::{sums, weighted};
-use crate::parallel::{map_on, pieces_for, ranges, threads_for};
+use crate::parallel::{map_on, once, pieces_for, ranges, threads_for};
 use crate::{Eq, EqAffine, Fp, Fq};
 use ff::{Field, PrimeField};
 use group::{CurveAffine, Group};
@@ -210,7 +210,7 @@ impl<L: PointLanes> Tables<L> {
     }
 
     fn table(&self) -> &[Point<L::Word>] {
-        self.table.get_or_init(|| multiples::<L>(self.generators()))
+        once::<Vec<_>>(&self.table, || multiples::<L>(self.generators()))
     }
 
     /// Whether to use the table for work that costs so many additions with and without it.
@@ -285,7 +285,7 @@ impl<L: PointLanes> Tables<L> {
     }
 
     fn doublings(&self) -> &Multiples<L> {
-        self.doublings.get_or_init(|| Multiples::new(&self.bases))
+        once(&self.doublings, || Multiples::new(&self.bases))
     }
 
     /// Whether to use the doublings for so many columns and terms.
@@ -323,6 +323,10 @@ impl<L: PointLanes> Commit for Tables<L> {
         let planes = histogram.bits().div_ceil(DIGIT) as usize;
         let with = histogram.digits(&vec![DIGIT; planes]);
         let use_table = self.worth_table(with, without);
+        if use_table {
+            // Here, not by each of the tasks below at once.
+            self.table();
+        }
 
         let cost = if use_table { with } else { without } + columns.len();
         let threads = threads_for(cost * L::ADDITION);
@@ -414,7 +418,7 @@ fn blinding_terms<L: PointLanes>(blind: &Fp) -> impl Iterator<Item = Point<L::Wo
 
 /// Multiples `1..=MULTIPLES` of `256^i * H`, for every digit `i` of a field element.
 fn blinding_table<L: PointLanes>() -> &'static [Point<L::Word>] {
-    L::blinding_table().get_or_init(|| {
+    once::<Vec<_>>(L::blinding_table(), || {
         let mut powers = vec![blinding_generator().to_curve()];
         for digit in 1..BLIND_DIGITS {
             powers.push((0..DIGIT).fold(powers[digit - 1], |power, _| power.double()));

@@ -49,6 +49,7 @@ pub fn msm_on(backend: Backend, scalars: &[Fp], points: &[EqAffine]) -> Eq {
 pub(crate) fn sums<L: PointLanes>(points: &[Point<L::Word>], vectors: &[&[Fp]]) -> Vec<Eq> {
     let terms: usize = vectors.iter().map(|vector| vector.len()).sum();
     let threads = threads_for(terms * TERM);
+    debug_assert!(vectors.iter().all(|vector| vector.len() <= points.len()), "a point for every scalar");
     // Terms without a scalar are left out.
     let parts = map_on(vectors, threads, |vector| {
         let mut histogram = Histogram::new();

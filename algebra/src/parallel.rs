@@ -1,5 +1,7 @@
 //! Splitting work over threads, where the feature `parallel` asks for it.
 
+use std::sync::OnceLock;
+
 /// Nanoseconds of work below which starting threads costs more than it saves: waking one up takes some 65 microseconds
 /// (measured).
 #[cfg(feature = "parallel")]
@@ -18,6 +20,18 @@ pub(crate) fn threads_for(nanoseconds: usize) -> usize {
 /// Pieces to cut work into for so many threads: more than threads, as a thread may wake up late.
 pub(crate) fn pieces_for(threads: usize) -> usize {
     if threads > 1 { 2 * threads } else { 1 }
+}
+
+/// What a cell holds; it is made first if it holds nothing.
+///
+/// It is not made inside of the cell's initialization: a thread that waits there for others may be handed a task that wants the
+/// same cell, and would wait for itself. Two threads that race make the same.
+pub fn once<T>(cell: &OnceLock<T>, make: impl FnOnce() -> T) -> &T {
+    if let Some(made) = cell.get() {
+        return made;
+    }
+    let made = make();
+    cell.get_or_init(|| made)
 }
 
 /// The results of `f` on every item, in order; on all threads of the pool if that is about `nanoseconds` of work and pays.

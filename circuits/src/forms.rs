@@ -215,15 +215,23 @@ pub fn combine(
 impl Combined {
     /// The terms as pieces over columns and rows, merged where that is cheap to see: what a prover sums over.
     pub fn pieces(&self, circuit: &Circuit, layout: &Layout) -> Vec<Piece> {
-        let factored = parallel::map(&self.terms, FACTOR * layout.n * self.terms.len(), |term| {
-            let TensorTerm { coefficient, tensor, vectors } = term;
-            layout.factor(*tensor, &circuit.tensors[*tensor].shape, *coefficient, vectors)
-        });
-        let mut pieces = Pieces { single: vec![Vec::new(); layout.columns()], ..Pieces::default() };
-        factored.into_iter().flatten().for_each(|piece| pieces.add(piece));
-        pieces.finish(layout.n)
+        let (n, columns) = (layout.n, layout.columns());
+        let mut pieces =
+            Pieces { single: vec![Vec::new(); columns], merged: vec![None; columns], ..Pieces::default() };
+        for terms in self.terms.chunks(AT_ONCE) {
+            let factored = parallel::map(terms, FACTOR * n * terms.len(), |term| {
+                let TensorTerm { coefficient, tensor, vectors } = term;
+                layout.factor(*tensor, &circuit.tensors[*tensor].shape, *coefficient, vectors)
+            });
+            factored.into_iter().flatten().for_each(|piece| pieces.add(piece));
+            pieces.merge(n);
+        }
+        pieces.finish()
     }
 }
+
+/// Terms whose pieces on few columns are there at once.
+const AT_ONCE: usize = 256;
 
 /// Nanoseconds for one row of a piece, to decide about threads.
 const FACTOR: usize = 20;
@@ -238,6 +246,8 @@ struct Pieces {
     /// Pieces on few columns merge into one row vector per column: here are their numbers, with the weights of the column.
     single: Vec<Vec<(usize, Fp)>>,
     few: Vec<Piece>,
+    /// The row vectors so far.
+    merged: Vec<Option<Vec<Fp>>>,
     wide: Vec<Piece>,
     /// Numbers of wide pieces by what is easily seen of their columns or rows.
     by_columns: HashMap<Mark, Vec<usize>>,
@@ -297,14 +307,14 @@ impl Pieces {
         }
     }
 
-    /// The pieces, of which the merged ones cover all `n` rows.
-    fn finish(self, n: usize) -> Vec<Piece> {
+    /// Adds the pieces on few columns to the row vectors, of `n` rows.
+    fn merge(&mut self, n: usize) {
         let terms: usize = self.single.iter().map(Vec::len).sum();
         let columns: Vec<usize> =
             (0..self.single.len()).filter(|&column| !self.single[column].is_empty()).collect();
-        let single = parallel::map(&columns, FACTOR * n * terms, |&first| {
-            let mut rows = vec![Fp::ZERO; n];
-            for &(at, weight) in &self.single[first] {
+        let merged = parallel::map(&columns, FACTOR * n * terms, |&column| {
+            let mut rows = self.merged[column].clone().unwrap_or_else(|| vec![Fp::ZERO; n]);
+            for &(at, weight) in &self.single[column] {
                 let piece = &self.few[at];
                 let slots = rows[piece.row..].iter_mut().zip(&piece.rows);
                 if weight == Fp::ONE {
@@ -313,8 +323,21 @@ impl Pieces {
                     slots.for_each(|(slot, e)| *slot += weight * e);
                 }
             }
-            Piece { columns: vec![Fp::ONE], first, row: 0, rows }
+            rows
         });
+        for (column, rows) in columns.into_iter().zip(merged) {
+            self.merged[column] = Some(rows);
+            self.single[column].clear();
+        }
+        self.few.clear();
+    }
+
+    /// The pieces, all merged.
+    fn finish(self) -> Vec<Piece> {
+        let single =
+            self.merged.into_iter().enumerate().filter_map(|(first, rows)| {
+                Some(Piece { columns: vec![Fp::ONE], first, row: 0, rows: rows? })
+            });
         // What is 0 at the ends of a piece costs nobody anything.
         let trimmed = self.wide.into_iter().map(|piece| {
             let (columns, rows) = (support(&piece.columns), support(&piece.rows));

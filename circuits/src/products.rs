@@ -12,6 +12,7 @@ use halo2_proofs::plonk::{
 };
 use halo2_proofs::poly::Rotation;
 use halo2_proofs::poly::commitment::Params;
+use provenn_algebra::parallel::once;
 use provenn_algebra::{EqAffine, Fp};
 use std::sync::OnceLock;
 
@@ -130,7 +131,7 @@ impl ProductKeys {
     /// If `k` is outside [`MIN_K`]`..=`[`MAX_K`].
     pub fn get(k: u32) -> &'static ProductKeys {
         static KEYS: [OnceLock<ProductKeys>; (MAX_K - MIN_K + 1) as usize] = [const { OnceLock::new() }; 6];
-        KEYS[(k - MIN_K) as usize].get_or_init(|| ProductKeys::derive(k))
+        once(&KEYS[(k - MIN_K) as usize], || ProductKeys::derive(k))
     }
 
     fn derive(k: u32) -> ProductKeys {
@@ -143,7 +144,7 @@ impl ProductKeys {
 
     /// The proving key for halo2's own prover, to which ours is compared; derived on first use.
     pub fn proving_key(&self) -> &ProvingKey<EqAffine> {
-        self.pk.get_or_init(|| {
+        once(&self.pk, || {
             let circuit = ProductCircuit { k: self.params.k(), rows: None };
             keygen_pk(&self.params, self.vk.clone(), &circuit)
                 .expect("the circuit is fixed and fits its size")

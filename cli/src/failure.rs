@@ -23,6 +23,8 @@ pub(crate) enum Failure {
     NoName { path: PathBuf },
     #[error("{}: cannot be written: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    #[error("{}: cannot be put back, it is now {}: {source}", path.display(), kept.display())]
+    Restore { path: PathBuf, kept: PathBuf, source: io::Error },
     #[error("{}: {error}", path.display())]
     File { path: PathBuf, error: Box<Error> },
     #[error(transparent)]
@@ -57,6 +59,7 @@ impl Failure {
             Failure::Exists { .. } => "give another name, or --force to overwrite it",
             Failure::NoName { .. } => "end it with a name, without a slash",
             Failure::Write { .. } => "check that the directory exists and can be written to",
+            Failure::Restore { .. } => "rename it back",
             Failure::File { error, .. } => hint(error),
             Failure::Library(error) => hint(error),
             Failure::Batch { samples, .. } => return format!("pick one with --index 0 to {}", samples - 1),

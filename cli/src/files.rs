@@ -132,6 +132,30 @@ pub(crate) fn check_name(path: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Whether two paths name one file, which need not be there yet.
+pub(crate) fn same(a: &Path, b: &Path) -> bool {
+    let place = |path: &Path| {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some((fs::canonicalize(parent).ok()?, path.file_name()?.to_os_string()))
+    };
+    a == b || place(a).is_some_and(|found| Some(found) == place(b))
+}
+
+/// Refuses to write a file that is read, or the same file twice.
+pub(crate) fn check_distinct(targets: &[&Target], read: &[&Path]) -> Result<(), Failure> {
+    for (index, target) in targets.iter().enumerate() {
+        let twice = targets[..index].iter().any(|other| same(other.path(), target.path()));
+        if twice || read.iter().any(|path| same(path, target.path())) {
+            let what = if twice { "twice" } else { "and read" };
+            return Err(Failure::Usage {
+                cause: format!("{}: would be written {what}", target.path().display()),
+                hint: "give each file a name of its own".to_string(),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -212,11 +236,29 @@ impl Target {
         if !self.force || fs::symlink_metadata(&self.path).is_err() {
             return Ok(None);
         }
-        // Not every file system has links.
-        let link =
-            |name: &Path| fs::hard_link(&self.path, name).or_else(|_| fs::copy(&self.path, name).map(|_| ()));
+        // A name that is taken is tried again with another. Not every file system has links.
+        let link = |name: &Path| match fs::hard_link(&self.path, name) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                fs::copy(&self.path, name).map(|_| ())
+            }
+            linked => linked,
+        };
         let kept = Builder::new().prefix(".provenn-").make_in(&self.directory, link);
         Ok(Some(kept.map_err(|error| self.failed(error.kind().into()))?.into_temp_path()))
+    }
+
+    /// Puts back what was there before: nothing, or the file that was kept.
+    fn restore(&self, kept: Option<TempPath>) -> Result<(), Failure> {
+        let Some(kept) = kept else {
+            let _ = fs::remove_file(&self.path);
+            return Ok(());
+        };
+        kept.persist(&self.path).map_err(|error| {
+            // The only copy: it stays under its other name.
+            let name = error.path.to_path_buf();
+            let kept = error.path.keep().unwrap_or(name);
+            Failure::Restore { path: self.path.clone(), kept, source: error.error }
+        })
     }
 
     fn sync_directory(&self) {
@@ -238,13 +280,9 @@ pub(crate) fn write(files: &[(&Target, &[u8])]) -> Result<(), Failure> {
         match target.keep().and_then(|kept| target.publish(file).map(|()| kept)) {
             Ok(kept) => published.push((target, kept)),
             Err(failure) => {
-                for (done, kept) in published.into_iter().rev() {
-                    let _ = match kept {
-                        Some(kept) => kept.persist(&done.path).map_err(|error| error.error),
-                        None => fs::remove_file(&done.path),
-                    };
-                }
-                return Err(failure);
+                let undo = |(done, kept): (&Target, Option<TempPath>)| done.restore(kept).err();
+                let failures: Vec<Failure> = published.into_iter().rev().filter_map(undo).collect();
+                return Err(failures.into_iter().next().unwrap_or(failure));
             }
         }
     }

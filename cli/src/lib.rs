@@ -41,7 +41,7 @@ pub use provenn_circuits::circuit::Visibility;
 pub use provenn_circuits::{LayerList, Modes};
 pub use provenn_models::executor::HeadOutput;
 pub use provenn_models::{Dataset, Fidelity, FloatModel, ModelError, QuantizeOptions, Stage, import, zoo};
-pub use provenn_prover::{Costs, Phase, Prepared, ProveOptions, ProverError, Shared, settle};
+pub use provenn_prover::{Costs, Phase, Prepared, ProveOptions, ProverError, Shared, settle, settle_alone};
 pub use provenn_verifier::{Part, Phase as VerifyPhase, Rejection, Shown, Verified, VerifyingKey};
 pub use values::Values;
 

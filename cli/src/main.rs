@@ -14,7 +14,7 @@ use clap::Parser;
 use failure::Failure;
 use output::{Report, Verdict};
 use progress::Progress;
-use provenn::settle;
+use provenn::settle_alone;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
 
 fn start(cli: &Cli) -> Result<Report, Failure> {
     let threads = cli.threads.unwrap_or(0);
-    settle(threads.into()).map_err(|error| Failure::Threads { threads, reason: error.to_string() })?;
+    settle_alone(threads.into()).map_err(|error| Failure::Threads { threads, reason: error.to_string() })?;
     let traced = matches!(&cli.command, Command::Prove(prove) if prove.trace.is_some());
     let trace = spans::start(cli.verbose, traced);
     commands::dispatch(&cli.command, &Progress::new(cli.quiet || cli.verbose > 0), trace)

@@ -54,8 +54,9 @@ pub fn loading_and_proving(
     CODE + loading.max(kept + tables(shape.n) + transcript(system, pieces))
 }
 
-/// Least bytes that loading a proving key of so many bytes takes, whatever its model.
-pub fn loading_at_least(artifact: u64) -> u64 {
+/// About how many bytes loading a proving key of so many bytes takes, before anything else is known of it: most of it are weights of
+/// a byte each.
+pub fn loading_about(artifact: u64) -> u64 {
     8 * artifact
 }
 

@@ -70,6 +70,15 @@ fn check(zoo: ZooModel) {
     let sum = |part: fn(&provenn::LayerEstimate) -> u64| estimate.layers.iter().map(part).sum::<u64>();
     assert_eq!(sum(|layer| layer.committed) + tables as u64, counts.committed as u64);
     assert_eq!(sum(|layer| layer.leaves) + tables as u64, counts.leaves as u64);
+    for (layer, counts) in estimate.layers.iter().zip(system.layer_counts(estimate.layers.len())) {
+        assert_eq!(
+            (layer.committed, layer.leaves),
+            (counts.committed as u64, counts.leaves as u64),
+            "{}, {}",
+            zoo.name,
+            layer.name
+        );
+    }
     assert_eq!(sum(|layer| layer.macs), estimate.macs);
     assert_eq!(sum(|layer| layer.parameters), estimate.parameters);
     let layers: f64 = estimate.layers.iter().map(|layer| layer.prove_ms).sum();

@@ -34,5 +34,5 @@ pub use costs::{Costs, Shared};
 pub use error::ProverError;
 pub use key::{Proof, ProveOptions, ProvingKey};
 pub use prepared::Prepared;
-pub use process::settle;
+pub use process::{settle, settle_alone};
 pub use prove::Phase;

@@ -72,8 +72,8 @@ impl Closing<'_> {
         let (folded, times) = debug_span!("fold").in_scope(|| self.folded_columns(watch.timer()));
         watch.lap(|| self.pieces_by(|at, _| times[at], 0));
         let (bound, at_bound) = debug_span!("rounds").in_scope(|| self.row_rounds(&folded, transcript));
-        let masks = self.combined.rounds.len() + GATE_COLUMNS * self.combined.gates.len();
-        watch.lap(|| self.pieces_by(|_, piece| piece.rows.len() as f64, masks));
+        // Every pair of vectors is bound as a whole.
+        watch.lap(|| self.pieces_by(|_, _| 1.0, self.system.mask_columns + GATE_COLUMNS));
         let zeta = transcript.challenge();
         let powers = KnowledgePowers::new(&self.system.layout, self.system.mask_columns, zeta);
         watch.lap(|| Work::Shared(Shared::Opening));

@@ -24,6 +24,7 @@ use crate::error::ProverError;
 use ff::{Field, PrimeField, WithSmallOrderMulGroup};
 use group::{Curve, CurveAffine};
 use provenn_algebra::fixed::FixedBases;
+use provenn_algebra::parallel::once;
 use provenn_algebra::small::inner_product_field;
 use provenn_algebra::transcript::ProverTranscript;
 use provenn_algebra::{EqAffine, Fp};
@@ -200,14 +201,7 @@ impl ProductTables {
     pub(crate) fn get(keys: &ProductKeys) -> &'static ProductTables {
         static TABLES: [OnceLock<ProductTables>; (MAX_K - MIN_K + 1) as usize] =
             [const { OnceLock::new() }; 6];
-        let tables = &TABLES[(keys.params.k() - MIN_K) as usize];
-        if let Some(known) = tables.get() {
-            return known;
-        }
-        // Not inside of the initialization: a thread that waits for others there could start another proof and wait for
-        // itself. Two that race derive the same.
-        let derived = ProductTables::derive(keys);
-        tables.get_or_init(|| derived)
+        once(&TABLES[(keys.params.k() - MIN_K) as usize], || ProductTables::derive(keys))
     }
 
     fn derive(keys: &ProductKeys) -> ProductTables {

@@ -444,9 +444,10 @@ fn witness_reads(circuit: &Circuit) -> Vec<u64> {
         };
         reads[output] += read;
     }
-    for lookup in &circuit.lookups {
+    for (index, lookup) in circuit.lookups.iter().enumerate() {
         if let Some(first) = lookup.exprs.first() {
-            reads[subject(circuit, first)] += cost(first, &lookup.extents);
+            let subject = subject(circuit, &lookup.exprs, circuit.origins.lookup(index));
+            reads[subject] += cost(first, &lookup.extents);
         }
     }
     reads
@@ -455,10 +456,10 @@ fn witness_reads(circuit: &Circuit) -> Vec<u64> {
 /// Multiply-accumulates that give each tensor.
 fn witness_macs(circuit: &Circuit) -> Vec<u64> {
     let mut macs = vec![0; circuit.tensors.len()];
-    for contract in &circuit.contracts {
+    for (index, contract) in circuit.contracts.iter().enumerate() {
         let boxes = [&contract.b, &contract.i, &contract.j, &contract.k];
         let products: u64 = boxes.into_iter().flatten().map(|&extent| extent as u64).product();
-        macs[subject(circuit, &contract.expr)] += products;
+        macs[subject(circuit, [&contract.expr], circuit.origins.contract(index))] += products;
     }
     macs
 }
@@ -471,10 +472,21 @@ fn cost_of_witness(reads: &[u64], macs: &[u64], units: &Units) -> Vec<f64> {
         .collect()
 }
 
-/// The tensor that an expression is about: the first that it reads and that a proof commits to or shows.
-fn subject(circuit: &Circuit, expr: &Expr) -> TensorId {
-    let mut read = expr.terms.iter().map(|(_, view)| view.tensor);
-    read.find(|&tensor| circuit.tensors[tensor].role != Role::Ones).unwrap_or(0)
+/// The tensor that expressions of a constraint are about: the first that they read and that was made for the constraint's layer, else
+/// the first that a proof commits to or shows.
+fn subject<'e>(
+    circuit: &Circuit,
+    exprs: impl IntoIterator<Item = &'e Expr>,
+    layer: Option<usize>,
+) -> TensorId {
+    let read: Vec<TensorId> = exprs
+        .into_iter()
+        .flat_map(|expr| &expr.terms)
+        .map(|(_, view)| view.tensor)
+        .filter(|&tensor| circuit.tensors[tensor].role != Role::Ones)
+        .collect();
+    let own = read.iter().find(|&&tensor| circuit.origins.tensor(tensor) == layer);
+    own.or(read.first()).copied().unwrap_or(0)
 }
 
 /// The parts of a rehearsal that are the same for every circuit. `digits` are those of each tensor, `masks` what their making
@@ -510,9 +522,7 @@ fn rehearse(
     if let Some(plan) = &system.plan.leaves {
         for block in &plan.blocks {
             let tensor = match block.kind {
-                BlockKind::Site(l) => {
-                    circuit.lookups[l].exprs.first().map_or(0, |expr| subject(circuit, expr))
-                }
+                BlockKind::Site(l) => subject(circuit, &circuit.lookups[l].exprs, circuit.origins.lookup(l)),
                 BlockKind::Table(_, multiplicities) => multiplicities,
             };
             let leaves = 1u64 << block.variables;
@@ -523,7 +533,8 @@ fn rehearse(
     for (index, contract) in circuit.contracts.iter().enumerate() {
         let Some(points) = &run.points else { break };
         let operations = Operations::new(circuit, index, points);
-        tensors[subject(circuit, &contract.expr)].bilinear += operations.integers as f64 * units.wide
+        let subject = subject(circuit, [&contract.expr], circuit.origins.contract(index));
+        tensors[subject].bilinear += operations.integers as f64 * units.wide
             + operations.sums as f64 * units.wide_sum
             + operations.elements as f64 * units.product;
     }
@@ -626,26 +637,10 @@ fn leaf_unit(system: &System) -> f64 {
 fn owners(circuit: &Circuit, layout: &Layout) -> Vec<TensorId> {
     let mut owners = vec![0; layout.columns()];
     let mut most = vec![0; layout.columns()];
-    for group in [Group::Weight, Group::Input, Group::Output, Group::Witness] {
-        let range = layout.group(group);
-        let mut members: Vec<(usize, TensorId)> = circuit
-            .tensors
-            .iter()
-            .enumerate()
-            .filter(|(_, tensor)| Group::of(tensor.role) == Some(group))
-            .filter_map(|(id, _)| layout.placements[id].as_ref().map(|placement| (placement.column, id)))
-            .collect();
-        members.sort_unstable();
-        for (at, &(column, id)) in members.iter().enumerate() {
-            let end = match &layout.placements[id] {
-                Some(placement) if placement.wide => members.get(at + 1).map_or(range.end, |next| next.0),
-                _ => column + 1,
-            };
-            let entries = circuit.tensors[id].len();
-            for column in column..end {
-                if most[column] < entries {
-                    (owners[column], most[column]) = (id, entries);
-                }
+    for (id, tensor) in circuit.tensors.iter().enumerate() {
+        for column in layout.columns_of(id, &tensor.shape) {
+            if most[column] < tensor.len() {
+                (owners[column], most[column]) = (id, tensor.len());
             }
         }
     }

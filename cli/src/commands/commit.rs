@@ -3,7 +3,7 @@
 use crate::args::Commit;
 use crate::failure::{At, Failure};
 use crate::files::{
-    Access, MAX_MODEL_BYTES, Target, check_memory, check_name, dataset, read, renamed, write,
+    Access, MAX_MODEL_BYTES, Target, check_distinct, check_memory, check_name, dataset, read, renamed, write,
 };
 use crate::output::{Lines, Report, bytes, count, duration};
 use crate::plan;
@@ -22,6 +22,7 @@ pub(crate) fn run(args: &Commit, progress: &Progress) -> Result<Report, Failure>
     let known = ["pk", "vk"];
     let pk_target = Target::new(renamed(&base, &known, "pk"), Access::Private, args.force)?;
     let vk_target = Target::new(renamed(&base, &known, "vk"), Access::Public, args.force)?;
+    check_distinct(&[&pk_target, &vk_target], &[&args.onnx, &args.calibrate])?;
 
     let steps = progress.start("commit");
     steps.step("reading the model");

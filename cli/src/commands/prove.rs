@@ -2,7 +2,7 @@
 
 use crate::args::{Prove, TensorPart};
 use crate::failure::Failure;
-use crate::files::{Access, Target, check_memory, proving_key, renamed, sample, write};
+use crate::files::{Access, Target, check_distinct, check_memory, proving_key, renamed, sample, write};
 use crate::output::{Lines, Report, bytes, duration, head_json, milliseconds, output_lines};
 use crate::plan;
 use crate::progress::Progress;
@@ -22,31 +22,19 @@ pub(crate) fn run(args: &Prove, progress: &Progress, trace: Option<Trace>) -> Re
         false => {
             let beside = || renamed(&path, &["proof"], "opening");
             let opening = args.opening.clone().unwrap_or_else(beside);
-            if opening == path {
-                return Err(Failure::Usage {
-                    cause: "the proof and the opening cannot be one file".to_string(),
-                    hint: "give another name with --opening".to_string(),
-                });
-            }
             Some(Target::new(opening, Access::Private, args.force)?)
         }
     };
-    if let Some(trace) = &args.trace
-        && [Some(path.as_path()), opening_target.as_ref().map(Target::path)].contains(&Some(trace))
-    {
-        return Err(Failure::Usage {
-            cause: "the trace cannot be one file with the proof or the opening".to_string(),
-            hint: "give another name with --trace".to_string(),
-        });
-    }
     let trace_target =
         args.trace.clone().map(|path| Target::new(path, Access::Public, args.force)).transpose()?;
     let target = Target::new(path, Access::Public, args.force)?;
+    let written: Vec<&Target> = [&target].into_iter().chain(&opening_target).chain(&trace_target).collect();
+    check_distinct(&written, &[&args.key, &args.input])?;
 
     let steps = progress.start("prove");
     steps.step("loading the key");
     if let Ok(file) = std::fs::metadata(&args.key) {
-        check_memory("loading the key", memory::loading_at_least(file.len()), args.force)?;
+        check_memory("loading the key", memory::loading_about(file.len()), args.force)?;
     }
     let key = proving_key(&args.key)?;
     let input = sample(&args.input, args.index, key.input_len())?;

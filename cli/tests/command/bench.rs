@@ -176,7 +176,9 @@ fn bad_input_is_refused_before_anything_is_measured() {
     place.refused("bench digits.pk --input text.json", "text.json");
     place.refused("bench digits.pk --csv none/costs.csv", "none/costs.csv: cannot be written");
     place.refused("bench digits.pk --html none/report.html", "none/report.html: cannot be written");
-    place.refused("bench digits.pk --html a --csv a", "--csv and --html name the same file");
+    place.refused("bench digits.pk --html a --csv ./a", "a: would be written twice");
+    place.refused("bench digits.pk --csv ./digits.pk --force", "digits.pk: would be written and read");
+    place.refused("bench digits.pk --input input.json --csv input.json --force", "written and read");
     place.refused("bench digits.pk --csv .", "not a name for a file");
     std::fs::create_dir(place.path("folder")).unwrap();
     place.refused("bench digits.pk --csv folder", "folder: this is a directory");

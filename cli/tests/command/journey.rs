@@ -170,7 +170,7 @@ fn hidden_tensors_are_opened_by_whom_they_are_shown_to() {
     place.refused("prove digits.pk input.json -o z.proof --hide weights", "weights");
     place.refused(
         "prove digits.pk input.json -o z.proof --hide input --opening z.proof",
-        "cannot be one file",
+        "would be written twice",
     );
 }
 

@@ -73,8 +73,11 @@ fn a_trace_is_written_with_the_proof_or_not_at_all() {
     place.put("x.json", "precious");
     place.refused("prove digits.pk input.json --trace x.json", "x.json: exists already");
     place.refused("prove digits.pk input.json --trace none/x.json", "none/x.json: cannot be written");
-    place.refused("prove digits.pk input.json -o a --trace a", "cannot be one file");
-    place.refused("prove digits.pk input.json --hide input --opening a --trace a", "cannot be one file");
+    place.refused("prove digits.pk input.json -o a --trace a", "would be written twice");
+    place.refused("prove digits.pk input.json --hide input --opening a --trace a", "would be written twice");
+    place.refused("prove digits.pk input.json -o a --trace ./a --force", "would be written twice");
+    place
+        .refused("prove digits.pk input.json -o ./digits.pk --force", "digits.pk: would be written and read");
     place.refused("prove digits.pk none.json --trace y.json", "none.json: no such file");
     place.provenn("prove digits.pk input.json --trace x.json --force").good();
     assert_ne!(place.get("x.json"), b"precious");

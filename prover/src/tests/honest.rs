@@ -648,3 +648,33 @@ fn proof_size_depends_on_the_key_only() {
         .collect();
     assert_eq!(sizes.len(), 1);
 }
+
+/// First proofs of a key derive what later ones find. Threads that wait for that must not wait for themselves.
+#[test]
+fn first_proofs_may_run_at_once() {
+    const PROOFS: usize = 6;
+    let model = Recipe { widths: vec![64, 16, 3], ..Recipe::default() }.build();
+    let (key, _) = keys(&model);
+    let bytes = key.to_bytes().expect("a small key");
+    let input = model.random_input(1);
+    for _ in 0..4 {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().expect("a few threads");
+        let key = std::sync::Arc::new(ProvingKey::from_bytes(&bytes).expect("a key as it was written"));
+        let (done, proofs) = std::sync::mpsc::channel();
+        for _ in 0..PROOFS {
+            let (key, input, done) = (key.clone(), input.clone(), done.clone());
+            pool.spawn(move || {
+                let proof = key.prove(&input, ProveOptions::default()).map(|proof| proof.output);
+                // Nobody listens any more if the test has failed.
+                let _ = done.send(proof);
+            });
+        }
+        for _ in 0..PROOFS {
+            let output = proofs.recv_timeout(std::time::Duration::from_secs(60));
+            assert_eq!(
+                output.expect("no thread waits for itself").expect("a valid input"),
+                model.run(&input)
+            );
+        }
+    }
+}

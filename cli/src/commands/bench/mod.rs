@@ -6,23 +6,23 @@ mod table;
 
 use crate::args::Bench;
 use crate::failure::{At, Failure};
-use crate::files::{Access, Target, read, sample, write};
+use crate::files::{Access, Target, check_distinct, read, sample, write};
 use crate::output::Report;
 use crate::progress::Progress;
 use provenn::{ProvingKey, Values, VerifyingKey, report};
 use provenn_circuits::artifact::MAX_PROVING_KEY_BYTES;
 use provenn_circuits::model::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: &Bench, progress: &Progress) -> Result<Report, Failure> {
     let target = |path: &Option<PathBuf>| {
         path.clone().map(|path| Target::new(path, Access::Public, args.force)).transpose()
     };
-    if args.csv.is_some() && args.csv == args.html {
-        let cause = "--csv and --html name the same file".into();
-        return Err(Failure::Usage { cause, hint: "give each its own".into() });
-    }
     let (csv, html) = (target(&args.csv)?, target(&args.html)?);
+    let written: Vec<&Target> = csv.iter().chain(&html).collect();
+    let read_too: Vec<&Path> =
+        [Some(&args.key), args.input.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect();
+    check_distinct(&written, &read_too)?;
     let steps = progress.start("bench");
     steps.step("loading the key");
     let bytes = read(&args.key, "a proving key", MAX_PROVING_KEY_BYTES as u64)?;
