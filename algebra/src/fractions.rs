@@ -13,6 +13,7 @@ use crate::backend::{Backend, backend};
 use crate::lanes::{LANES, Lanes, Portable, Vector, Word};
 use crate::multilinear::{bind_top, suffix_tables};
 use crate::parallel::{map_owned, pieces_for, ranges, threads_for};
+use crate::rounds::{On, WeightedSums, Weights, blocks_of, elements, on, piece_len, split_off, total};
 use ff::Field;
 use std::collections::VecDeque;
 use std::mem::MaybeUninit;
@@ -21,29 +22,9 @@ use std::ops::Range;
 /// Nodes of the smallest level that is kept in lanes: its halves are then two blocks each.
 const SMALLEST: usize = 4 * LANES;
 
-/// Variables in a table of weights, at most, and its blocks: it stays in the first-level cache.
-const LOW: usize = 8;
-const SEGMENT: usize = (1 << LOW) / LANES;
-
 /// Nanoseconds for one block of a level in vector lanes, to decide about threads: parents, and a round with its binding.
 const PARENT: usize = 100;
 const ROUND: usize = 400;
-
-/// The kernels of a value that was made for one of two kinds of lanes.
-#[derive(Debug)]
-enum On<P, V> {
-    Portable(P),
-    Vector(V),
-}
-
-macro_rules! on {
-    ($value:expr, $inner:ident => $body:expr) => {
-        match $value {
-            On::Portable($inner) => $body,
-            On::Vector($inner) => $body,
-        }
-    };
-}
 
 /// The leaves of a tree.
 #[derive(Debug)]
@@ -242,14 +223,6 @@ impl<L: Lanes<Element = Fp>> Nodes<L> for LeavesOf<L> {
             sum(self.leaf(x), self.leaf(x + half))
         }
     }
-}
-
-/// The first `len` entries of a slice, which is left without them; fewer where it is shorter.
-fn split_off<'a, T>(slice: &mut &'a mut [T], len: usize) -> &'a mut [T] {
-    let len = len.min(slice.len());
-    let (first, rest) = std::mem::take(slice).split_at_mut(len);
-    *slice = rest;
-    first
 }
 
 #[inline(always)]
@@ -500,20 +473,6 @@ impl<L: Lanes<Element = Fp>> Halves<L> {
     }
 }
 
-/// The elements in these blocks.
-fn elements<L: Lanes<Element = Fp>>(blocks: &[L]) -> Vec<Fp> {
-    let mut words = vec![[L::Word::default(); LANES]; blocks.len()];
-    L::enter(
-        #[inline(always)]
-        || {
-            for (block, words) in blocks.iter().zip(&mut words) {
-                block.store(words);
-            }
-        },
-    );
-    words.as_flattened().iter().map(L::Word::get).collect()
-}
-
 /// A layer in progress: one round after the other.
 #[derive(Debug)]
 pub struct Layer(On<LayerOf<Portable<Fp>>, LayerOf<Vector<Fp>>>);
@@ -604,60 +563,6 @@ impl Few {
     }
 }
 
-/// `eq` at the suffixes of a layer's point: a table of the last variables and another of those before them, so that neither is
-/// long.
-#[derive(Debug)]
-struct Weights<L: Lanes> {
-    /// `eq` at the last variables, up to [`LOW`] of them, shortest first, from one block on. Used from the end once `high` is
-    /// used up.
-    low: Vec<Vec<L>>,
-    /// `eq` at the variables before the last [`LOW`], shortest first, from one variable on. Used from the end.
-    high: Vec<Vec<L::Word>>,
-    /// For the rounds that are not done in blocks.
-    few: Vec<Vec<Fp>>,
-}
-
-impl<L: Lanes<Element = Fp>> Weights<L> {
-    fn new(point: &[Fp]) -> Self {
-        let mut few = suffix_tables(&point[point.len().saturating_sub(LOW + 1)..]);
-        let low = few.split_off(LANES.trailing_zeros() as usize);
-        let high = suffix_tables(&point[..point.len().saturating_sub(LOW)]);
-        let words = |table: &Vec<Fp>| table.iter().map(L::Word::new).collect();
-        Weights {
-            low: low.iter().map(|table| blocks_of(table)).collect(),
-            high: high.iter().skip(1).map(words).collect(),
-            few,
-        }
-    }
-
-    fn pop(&mut self) {
-        if self.high.pop().is_none() {
-            self.low.pop();
-        }
-    }
-
-    /// The table of the last variables in this round.
-    #[inline(always)]
-    fn low(&self) -> &[L] {
-        &self.low[self.low.len() - 1]
-    }
-}
-
-/// These elements, eight to a block.
-fn blocks_of<L: Lanes<Element = Fp>>(elements: &[Fp]) -> Vec<L> {
-    let words: Vec<L::Word> = elements.iter().map(L::Word::new).collect();
-    L::enter(
-        #[inline(always)]
-        || {
-            let mut blocks = Vec::with_capacity(words.len() / LANES);
-            for words in words.as_chunks::<LANES>().0 {
-                blocks.push(L::load(words.each_ref()));
-            }
-            blocks
-        },
-    )
-}
-
 /// A layer in blocks, at least two to a vector.
 #[derive(Debug)]
 struct Many<L: Lanes> {
@@ -716,7 +621,7 @@ impl<L: Lanes<Element = Fp>> Many<L> {
                 #[inline(always)]
                 || {
                     let [_, _, lambda, one] = *tails;
-                    let mut sums = Sums::new(weights, range.start);
+                    let mut sums = WeightedSums::new(weights, range.start);
                     for (at, x) in range.enumerate() {
                         let mut lows = [p0[x], q0[x], lambda, one];
                         let mut highs = [p0[half + x], q0[half + x], lambda, one];
@@ -730,7 +635,7 @@ impl<L: Lanes<Element = Fp>> Many<L> {
                             highs[2] = high[at].add(lambda.mul(q1[half + x]));
                             high[at] = highs[2];
                         }
-                        sums.add(&lows, &highs);
+                        sums.add(terms(&lows, &highs));
                     }
                     sums.finish()
                 },
@@ -785,11 +690,6 @@ impl<L: Lanes<Element = Fp>> Many<L> {
     }
 }
 
-/// Blocks of a task of a round: whole segments of the table of weights.
-fn piece_len(blocks: usize, threads: usize) -> usize {
-    blocks.div_ceil(pieces_for(threads)).next_multiple_of(SEGMENT)
-}
-
 impl<'v, L> Quarters<'v, L> {
     /// The first `len` blocks of each.
     fn split_off(&mut self, len: usize) -> Quarters<'v, L> {
@@ -817,7 +717,7 @@ fn bind_quarters<L: Lanes<Element = Fp>>(
     mut quarters: [Quarters<'_, L>; 4],
 ) -> [L; 2] {
     let challenge = [L::splat(&challenge[0]), L::splat(&challenge[1])];
-    let mut sums = Sums::new(weights, start);
+    let mut sums = WeightedSums::new(weights, start);
     for x in 0..len {
         let (mut lows, mut highs) = (*tails, *tails);
         for vector in 0..4 {
@@ -825,7 +725,7 @@ fn bind_quarters<L: Lanes<Element = Fp>>(
             bind_block(low, low_other, x, &challenge, &mut lows[vector]);
             bind_block(high, high_other, x, &challenge, &mut highs[vector]);
         }
-        sums.add(&lows, &highs);
+        sums.add(terms(&lows, &highs));
     }
     sums.finish()
 }
@@ -840,76 +740,13 @@ fn bind_block<L: Lanes>(blocks: &mut [L], other: &[L], x: usize, challenge: &[L;
     }
 }
 
-/// Both sums of a round, per lane.
-struct Sums<'w, L: Lanes> {
-    weights: &'w Weights<L>,
-    /// Index of the next block.
-    next: usize,
-    /// Of the segment in progress.
-    sums: [L::Sum; 2],
-    /// Of the segments that are over.
-    total: [L; 2],
-}
-
-impl<'w, L: Lanes<Element = Fp>> Sums<'w, L> {
-    #[inline(always)]
-    fn new(weights: &'w Weights<L>, start: usize) -> Self {
-        const { assert!(SEGMENT <= L::SUMMANDS) };
-        Sums { weights, next: start, sums: [L::no_sum(); 2], total: [L::zero(); 2] }
-    }
-
-    /// Adds the terms of the next eight indices; vectors in the order `p0`, `q0`, `p1 + lambda q1`, `q1`.
-    #[inline(always)]
-    fn add(&mut self, low: &[L; 4], high: &[L; 4]) {
-        let eq = self.weights.low()[self.next % SEGMENT];
-        let [p0, q0, p1, q1] = *high;
-        L::accumulate(&mut self.sums[0], L::mul_add(p0, q1, q0, p1), eq);
-        let (p0, q0, p1, q1) = (p0.sub(low[0]), q0.sub(low[1]), p1.sub(low[2]), q1.sub(low[3]));
-        L::accumulate(&mut self.sums[1], L::mul_add(p0, q1, q0, p1), eq);
-        self.next += 1;
-        if self.next.is_multiple_of(SEGMENT) {
-            self.close(self.next - 1);
-        }
-    }
-
-    /// Ends the segment of block `last`.
-    #[inline(always)]
-    fn close(&mut self, last: usize) {
-        for i in 0..2 {
-            let mut sum = L::reduce(self.sums[i]);
-            if let Some(high) = self.weights.high.last() {
-                sum = sum.mul(L::splat(&high[last / SEGMENT]));
-            }
-            self.total[i] = self.total[i].add(sum);
-            self.sums[i] = L::no_sum();
-        }
-    }
-
-    #[inline(always)]
-    fn finish(mut self) -> [L; 2] {
-        if !self.next.is_multiple_of(SEGMENT) {
-            self.close(self.next - 1);
-        }
-        self.total
-    }
-}
-
-/// The sums over all lanes of all tasks.
-fn total<L: Lanes<Element = Fp>>(sums: &[[L; 2]]) -> (Fp, Fp) {
-    let mut words = [L::Word::default(); 2];
-    L::enter(
-        #[inline(always)]
-        || {
-            for i in 0..2 {
-                let mut total = L::zero();
-                for sum in sums {
-                    total = total.add(sum[i]);
-                }
-                words[i] = total.sum_of_lanes();
-            }
-        },
-    );
-    (words[0].get(), words[1].get())
+/// The terms of eight indices; vectors in the order `p0`, `q0`, `p1 + lambda q1`, `q1`.
+#[inline(always)]
+fn terms<L: Lanes<Element = Fp>>(low: &[L; 4], high: &[L; 4]) -> [L; 2] {
+    let [p0, q0, p1, q1] = *high;
+    let at_one = L::mul_add(p0, q1, q0, p1);
+    let (p0, q0, p1, q1) = (p0.sub(low[0]), q0.sub(low[1]), p1.sub(low[2]), q1.sub(low[3]));
+    [at_one, L::mul_add(p0, q1, q0, p1)]
 }
 
 #[cfg(test)]

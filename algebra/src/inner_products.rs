@@ -6,6 +6,7 @@ use crate::Fp;
 use crate::backend::{Backend, backend};
 use crate::lanes::{LANES, Lanes, Portable, Vector, Word};
 use crate::parallel::{map_owned, pieces_for, threads_for};
+use crate::rounds::{On, on, total};
 use ff::Field;
 use std::ops::Range;
 
@@ -51,22 +52,6 @@ pub struct InnerProducts {
     /// Variables that are left.
     variables: usize,
     rounds: On<Rounds<Portable<Fp>>, Rounds<Vector<Fp>>>,
-}
-
-/// The rounds on one of two kinds of lanes.
-#[derive(Debug)]
-enum On<P, V> {
-    Portable(P),
-    Vector(V),
-}
-
-macro_rules! on {
-    ($value:expr, $inner:ident => $body:expr) => {
-        match $value {
-            On::Portable($inner) => $body,
-            On::Vector($inner) => $body,
-        }
-    };
 }
 
 impl InnerProducts {
@@ -377,24 +362,6 @@ fn bind_all<L: Lanes>(rho: &L::Word, half: usize, chunks: &mut [Vec<Entry<L>>]) 
 #[inline(always)]
 fn bound<L: Lanes>(low: &Entry<L>, high: &Entry<L>, rho: L) -> Entry<L> {
     Entry { x: low.x.add(high.x.sub(low.x).mul(rho)), u: low.u.add(high.u.sub(low.u).mul(rho)) }
-}
-
-/// The sums over all lanes of all tasks.
-fn total<L: Lanes<Element = Fp>>(sums: &[[L; 2]]) -> (Fp, Fp) {
-    let mut words = [L::Word::default(); 2];
-    L::enter(
-        #[inline(always)]
-        || {
-            for i in 0..2 {
-                let mut total = L::zero();
-                for sum in sums {
-                    total = total.add(sum[i]);
-                }
-                words[i] = total.sum_of_lanes();
-            }
-        },
-    );
-    (words[0].get(), words[1].get())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod affine;
 pub mod backend;
+pub mod bilinear;
 mod buckets;
 pub mod commit;
 pub mod encoding;
@@ -19,6 +20,7 @@ pub mod msm;
 pub mod multilinear;
 pub mod parallel;
 mod roots;
+mod rounds;
 pub mod small;
 pub mod transcript;
 

@@ -4,7 +4,7 @@ use crate::watch::{Watch, Work};
 use crate::witness::Witness;
 use ff::Field;
 use provenn_algebra::Fp;
-use provenn_algebra::multilinear::{bind_top, suffix_tables};
+use provenn_algebra::bilinear::{Bilinear, Operand, Summand};
 use provenn_algebra::small::{Coefficients, fold_rows, from_i64};
 use provenn_circuits::circuit::{AxisMap, Circuit, Expr, View, padded_positions};
 use provenn_circuits::forms::{box_variables, box_vectors};
@@ -14,25 +14,11 @@ use std::borrow::Cow;
 use std::ops::Range;
 use tracing::debug_span;
 
-/// One contract's operands, folded at its random point: `2^(batch + sum)` entries each, batch index high.
-struct Instance {
-    a: Vec<Fp>,
-    c: Vec<Fp>,
-    batch: usize,
-    sum: usize,
-    /// Coefficient in the phase over the batch variables, and in that over the summed ones.
-    power: Fp,
-    coefficient: Fp,
-}
-
 /// State of the bilinear sum-check.
 pub(crate) struct ContractProver {
-    instances: Vec<Instance>,
-    /// Variables left in the phase in progress.
-    left: usize,
-    /// Tables of `eq` at the suffixes of the batch point; empty once the phase over the sums begins.
-    suffixes: Vec<Vec<Fp>>,
-    sum_variables: usize,
+    rounds: Bilinear,
+    /// Each contract's coefficient in the phase over the summed variables.
+    coefficients: Vec<Fp>,
     next_gate: usize,
 }
 
@@ -45,7 +31,7 @@ impl ContractProver {
         watch: &mut Watch<'_>,
     ) -> ContractProver {
         let timer = watch.timer();
-        let (instances, times): (Vec<Instance>, Vec<(Subject, f64)>) = circuit
+        let (summands, times): (Vec<Summand>, Vec<(Subject, f64)>) = circuit
             .contracts
             .par_iter()
             .enumerate()
@@ -54,104 +40,83 @@ impl ContractProver {
                 let (batch, sum) = instance_variables(contract);
                 let (i, j) = &points.own[l];
                 let operand = |expr: &Expr, own: &[usize], point: &[Fp]| {
-                    fold(circuit, values, expr, [&contract.b, own, &contract.k], point)
+                    operand(circuit, values, expr, [&contract.b, own, &contract.k], point)
                 };
-                let (instance, time) = timer.time(|| Instance {
+                let (summand, time) = timer.time(|| Summand {
                     a: operand(&contract.a, &contract.i, i),
                     c: operand(&contract.c, &contract.j, j),
                     batch,
                     sum,
-                    power: points.powers[l],
-                    coefficient: points.coefficients[l],
+                    coefficients: [points.powers[l], points.coefficients[l]],
                 });
-                (instance, (Subject::Contract(l), time))
+                (summand, (Subject::Contract(l), time))
             })
             .unzip();
         watch.lap(|| Work::Subjects(times));
-        let sum_variables = instances.iter().map(|instance| instance.sum).max().unwrap_or(0);
-        ContractProver {
-            instances,
-            left: points.batch.len(),
-            suffixes: suffix_tables(&points.batch),
-            sum_variables,
-            next_gate: 0,
-        }
+        let rounds = Bilinear::new(summands, &points.batch);
+        ContractProver { rounds, coefficients: points.coefficients.clone(), next_gate: 0 }
     }
 
     /// The next round's `h1`, `h2`.
     pub(crate) fn round(&self) -> (Fp, Fp) {
-        let batch_phase = !self.suffixes.is_empty();
-        let (mut h0, mut at_one, mut h2) = (Fp::ZERO, Fp::ZERO, Fp::ZERO);
-        for instance in self.active() {
-            let half = instance.a.len() / 2;
-            // Entries under one batch index share its weight.
-            let run = if batch_phase { 1 << instance.sum } else { half.max(1) };
-            let weight = |x: usize| {
-                if batch_phase {
-                    instance.power * self.suffixes[self.left - 1][x / run]
-                } else {
-                    instance.coefficient
-                }
-            };
-            let (low_a, high_a) = instance.a.split_at(half);
-            let (low_c, high_c) = instance.c.split_at(half);
-            for start in (0..half).step_by(run) {
-                let (mut s0, mut s1, mut s2) = (Fp::ZERO, Fp::ZERO, Fp::ZERO);
-                for x in start..start + run {
-                    s0 += low_a[x] * low_c[x];
-                    s1 += high_a[x] * high_c[x];
-                    s2 += (high_a[x] - low_a[x]) * (high_c[x] - low_c[x]);
-                }
-                let weight = weight(start);
-                h0 += weight * s0;
-                at_one += weight * s1;
-                h2 += weight * s2;
-            }
-        }
-        (at_one - h0 - h2, h2)
+        self.rounds.sums()
     }
 
     /// Binds the round's variable.
     pub(crate) fn bind(&mut self, rho: Fp) {
-        let left = self.left;
-        let batch_phase = !self.suffixes.is_empty();
-        for instance in &mut self.instances {
-            let own = if batch_phase { instance.batch } else { instance.sum };
-            if own >= left {
-                bind_top(&mut instance.a, rho);
-                bind_top(&mut instance.c, rho);
-            }
-        }
-        self.left -= 1;
+        self.rounds.bind(&rho);
     }
 
     /// Passes from the batch variables to the summed ones.
     pub(crate) fn begin_sum_phase(&mut self) {
-        self.suffixes.clear();
-        self.left = self.sum_variables;
+        self.rounds.begin_sum_phase();
     }
 
     /// `p0, p1, q0, q1` of the next pair of contracts.
     pub(crate) fn gate(&mut self) -> [Fp; 4] {
-        let mut operands =
-            self.instances[self.next_gate..].iter().take(2).map(|i| (i.coefficient * i.a[0], i.c[0]));
+        let own = self.coefficients.iter().zip(self.rounds.ends()).skip(self.next_gate);
+        let mut operands = own.take(2).map(|(coefficient, (a, c))| (*coefficient * a, c));
         let zero = (Fp::ZERO, Fp::ZERO);
         let (p0, q1) = operands.next().unwrap_or(zero);
         let (p1, q0) = operands.next().unwrap_or(zero);
         self.next_gate += 2;
         [p0, p1, q0, q1]
     }
-
-    /// Instances that depend on the variable of this round.
-    fn active(&self) -> impl Iterator<Item = &Instance> {
-        let batch_phase = !self.suffixes.is_empty();
-        self.instances
-            .iter()
-            .filter(move |instance| (if batch_phase { instance.batch } else { instance.sum }) >= self.left)
-    }
 }
 
-/// Folds an operand on `batch ++ own ++ sum` over its own indices, and pads what is left.
+/// An operand on `batch ++ own ++ sum`, folded over its own indices if it has any, and what is left padded.
+fn operand(
+    circuit: &Circuit,
+    values: &Witness<'_>,
+    expr: &Expr,
+    [batch, own, sum]: [&[usize]; 3],
+    point: &[Fp],
+) -> Operand {
+    if own.is_empty() {
+        let entries = expr.evaluate(&[batch, sum].concat(), &circuit.tensors, values);
+        return Operand::Integers(pad(entries, batch, sum));
+    }
+    Operand::Field(pad(Cow::Owned(fold(circuit, values, expr, [batch, own, sum], point)), batch, sum))
+}
+
+/// The entries of a box of batch and summed indices, each index padded to a power of two.
+fn pad<T: Copy + Default>(entries: Cow<'_, [T]>, batch: &[usize], sum: &[usize]) -> Vec<T> {
+    let variables = box_variables(sum);
+    let len = 1 << (box_variables(batch) + variables);
+    if entries.len() == len {
+        return entries.into_owned();
+    }
+    let mut padded = vec![T::default(); len];
+    let sums = padded_positions(sum);
+    for (b, row) in padded_positions(batch).into_iter().zip(entries.chunks(sums.len())) {
+        for (value, s) in row.iter().zip(&sums) {
+            padded[(b << variables) + s] = *value;
+        }
+    }
+    padded
+}
+
+/// Folds an operand on `batch ++ own ++ sum` over its own indices.
 fn fold(
     circuit: &Circuit,
     values: &Witness<'_>,
@@ -169,14 +134,7 @@ fn fold(
         let term = Folded::new(view, &tensor.shape, &values[view.tensor], &indices, &kept);
         term.add_to(from_i64(*coefficient), &kept, &mut folded);
     }
-    let mut padded = vec![Fp::ZERO; 1 << (box_variables(batch) + box_variables(sum))];
-    let sums = padded_positions(sum);
-    for (b, row) in padded_positions(batch).into_iter().zip(folded.chunks(sums.len())) {
-        for (value, s) in row.iter().zip(&sums) {
-            padded[(b << box_variables(sum)) + s] = *value;
-        }
-    }
-    padded
+    folded
 }
 
 /// Which of a view's indices are folded: those after the first `batch`, with these weights.
@@ -500,7 +458,11 @@ mod tests {
                 (0..count).map(|i| Fp::from(seed ^ salt << 32 ^ i).square()).collect()
             };
             let (b, o, s) = (point(&batch, 1), point(&own, 2), point(&sum, 3));
-            let folded = fold(&circuit, &vec![Cow::Borrowed(&values[..])], &expr, [&batch, &own, &sum], &o);
+            let values_of = vec![Cow::Borrowed(&values[..])];
+            let folded = match operand(&circuit, &values_of, &expr, [&batch, &own, &sum], &o) {
+                Operand::Field(entries) => entries,
+                Operand::Integers(entries) => entries.into_iter().map(from_i64).collect(),
+            };
             let left: Fp =
                 folded.iter().zip(eq_table(&[&b[..], &s].concat())).map(|(value, eq)| *value * eq).sum();
             let mut form = Form::default();
