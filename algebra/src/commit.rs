@@ -152,6 +152,25 @@ impl Committer {
     }
 }
 
+/// The sums of points, one by one: `a[i] + b[i]`.
+///
+/// # Panics
+/// If there are not as many of either.
+pub fn add_points(a: &[EqAffine], b: &[EqAffine]) -> Vec<EqAffine> {
+    assert_eq!(a.len(), b.len(), "as many points of either");
+    dispatch!(backend(), Fq, L => {
+        let (a, b) = (stored::<L>(a), stored::<L>(b));
+        let mut points = Vec::with_capacity(2 * a.len());
+        let mut lengths = Vec::with_capacity(a.len());
+        for (a, b) in a.into_iter().zip(b) {
+            let before = points.len();
+            points.extend([a, b].into_iter().filter(|point| !point.is_identity()));
+            lengths.push((points.len() - before) as u32);
+        }
+        sum_runs::<L>(points, lengths).into_iter().map(Point::to_affine).collect()
+    })
+}
+
 /// The points `rho*H` of some blinds: secret, as they reveal what the values contribute to a commitment.
 pub fn blinding_points(blinds: &[Fp]) -> Vec<EqAffine> {
     blinding_points_on(backend(), blinds)

@@ -304,6 +304,24 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// The tensors that the step computes.
+    pub fn outputs(&self) -> Vec<TensorId> {
+        let of = |limbs: &[(TensorId, u32)]| limbs.iter().map(|&(limb, _)| limb).collect::<Vec<_>>();
+        match self {
+            Step::Store { output, .. } | Step::Larger { output, .. } => vec![*output],
+            Step::Limbs { limbs, .. } => of(limbs),
+            Step::Divide { quotient: Quotient::Whole(quotient), remainder, .. } => {
+                [&[*quotient], &of(remainder)[..]].concat()
+            }
+            Step::Divide { quotient: Quotient::Split { high, low, .. }, remainder, .. } => {
+                [&[*high], &of(low)[..], &of(remainder)].concat()
+            }
+            Step::Map { outputs, .. } => outputs.clone(),
+        }
+    }
+}
+
 /// Where the quotient of a [`Step::Divide`] goes.
 #[derive(Debug, Clone)]
 pub enum Quotient {

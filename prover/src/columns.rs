@@ -8,8 +8,12 @@ use provenn_algebra::inner_products::Entries;
 use provenn_algebra::small::{Coefficients, Integer, fold_rows, from_i64};
 use provenn_circuits::circuit::Circuit;
 use provenn_circuits::layout::{Group, Layout};
+use rayon::prelude::*;
 use std::ops::Range;
 use zeroize::Zeroize;
+
+/// Entries that one thread packs: fewer take less time than waking another one.
+const PACKED_AT_ONCE: usize = 1 << 17;
 
 /// Consecutive columns with their blinds.
 pub(crate) struct ColumnSet {
@@ -50,14 +54,15 @@ impl ColumnSet {
     /// The columns in the form in which they are opened.
     pub(crate) fn pack(mut self) -> PackedSet {
         let narrow = |column: &[i64]| column.iter().all(|&v| i16::try_from(v).is_ok());
-        let narrow: Vec<bool> = self.entries.chunks(self.n).map(narrow).collect();
+        let at_once = (PACKED_AT_ONCE / self.n).max(1);
+        let narrow: Vec<bool> = self.entries.par_chunks(self.n).with_min_len(at_once).map(narrow).collect();
         let mut next = 0;
         let mut runs = Vec::new();
         for same in narrow.chunk_by(|a, b| a == b) {
             let entries = &self.entries[next * self.n..(next + same.len()) * self.n];
             let entries = if same[0] {
                 // No entry is changed by the cast.
-                Packed::Narrow(entries.iter().map(|&v| v as i16).collect())
+                Packed::Narrow(entries.par_iter().with_min_len(PACKED_AT_ONCE).map(|&v| v as i16).collect())
             } else {
                 Packed::Wide(entries.to_vec())
             };

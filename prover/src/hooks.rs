@@ -17,6 +17,10 @@ pub(crate) trait Hooks {
     fn seed(&mut self) -> Option<[u8; 32]> {
         None
     }
+    /// Whether what is computed is committed as it is, which allows to commit to it at once.
+    fn commits_early(&self) -> bool {
+        false
+    }
     /// Before the weights are committed.
     fn weights(&mut self, _columns: &mut ColumnSet) {}
     /// The weights with which the model is run.
@@ -60,4 +64,8 @@ pub(crate) trait Hooks {
 /// The honest prover.
 pub(crate) struct Honest;
 
-impl Hooks for Honest {}
+impl Hooks for Honest {
+    fn commits_early(&self) -> bool {
+        true
+    }
+}

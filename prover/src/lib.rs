@@ -11,6 +11,7 @@
 mod columns;
 mod contract;
 mod costs;
+mod early;
 mod error;
 mod halving;
 mod hidden;

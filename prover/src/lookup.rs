@@ -154,40 +154,69 @@ pub(crate) fn leaves(
         })
         .collect();
     for block in &plan.blocks {
-        let range = block.start..block.start + (1 << block.variables);
-        match block.kind {
-            BlockKind::Table(table, multiplicities) => {
-                let first = leaves.rows(&Fp::ZERO, &[-Fp::ONE], &[&values[multiplicities]]);
-                let (p, q) = leaves.entries();
-                for (row, (p, q)) in (0..).zip(p[range.clone()].iter_mut().zip(&mut q[range])) {
-                    (*p, *q) = (first + row, rows[table] + row);
-                }
-                watch.lap(|| Work::Subject(Subject::Table(table)));
+        if let BlockKind::Table(table, multiplicities) = block.kind {
+            let range = block.start..block.start + (1 << block.variables);
+            let first = leaves.rows(&Fp::ZERO, &[-Fp::ONE], &[&values[multiplicities]]);
+            let (p, q) = leaves.entries();
+            for (row, (p, q)) in (0..).zip(p[range.clone()].iter_mut().zip(&mut q[range])) {
+                (*p, *q) = (first + row, rows[table] + row);
             }
-            // The padding of a block; its entries follow.
-            BlockKind::Site(l) => {
-                let padding = leaves.element(&(beta - Fp::from(circuit.lookups[l].table as u64)));
-                leaves.entries().1[range].fill(padding);
-                watch.lap(|| Work::Subject(Subject::Lookup(l)));
-            }
+            watch.lap(|| Work::Subject(Subject::Table(table)));
         }
     }
-    for (l, (lookup, site)) in circuit.lookups.iter().zip(&sites).enumerate() {
-        let row = |(at, row): (usize, &Option<u32>)| match row {
-            Some(row) => rows[lookup.table] + row,
-            None => {
+    // What is not a row of a table: padding, and tuples of a prover that cheats.
+    let others: Vec<(u32, Vec<(usize, u32)>)> = circuit
+        .lookups
+        .iter()
+        .zip(&sites)
+        .map(|(lookup, site)| {
+            let padding = leaves.element(&(beta - Fp::from(lookup.table as u64)));
+            let absent = site.rows.iter().enumerate().filter(|(_, row)| row.is_none());
+            let entry = |(at, _): (usize, &Option<u32>)| {
                 let tuple: Vec<&[i64]> = site.tuples.iter().map(|column| &column[at..=at]).collect();
-                denominators(&mut leaves, lookup.table, &tuple)
-            }
-        };
-        let own: Vec<u32> = site.rows.iter().enumerate().map(row).collect();
-        let (p, q) = leaves.entries();
-        for (&leaf, denominator) in site.leaves.iter().zip(own) {
-            (p[leaf], q[leaf]) = (Leaves::ONE, denominator);
+                (site.leaves[at], denominators(&mut leaves, lookup.table, &tuple))
+            };
+            (padding, absent.map(entry).collect())
+        })
+        .collect();
+    let (p, q) = leaves.entries();
+    let mut rest = Block { start: 0, p, q };
+    let mut blocks: Vec<Vec<Block<'_>>> = circuit.lookups.iter().map(|_| Vec::new()).collect();
+    for block in &plan.blocks {
+        let own = rest.split_off(1 << block.variables);
+        if let BlockKind::Site(l) = block.kind {
+            blocks[l].push(own);
         }
-        watch.lap(|| Work::Subject(Subject::Lookup(l)));
     }
+    let set = |(l, mut blocks): (usize, Vec<Block<'_>>)| {
+        let ((), time) = timer.time(|| sites[l].set(&mut blocks, rows[circuit.lookups[l].table], &others[l]));
+        (Subject::Lookup(l), time)
+    };
+    let times = blocks.into_par_iter().enumerate().map(set).collect();
+    watch.lap(|| Work::Subjects(times));
     leaves
+}
+
+/// Leaves of one block, or of all that follow.
+struct Block<'l> {
+    start: usize,
+    p: &'l mut [u32],
+    q: &'l mut [u32],
+}
+
+impl<'l> Block<'l> {
+    /// The first `len` leaves, which are taken from the block.
+    fn split_off(&mut self, len: usize) -> Block<'l> {
+        let (p, later_p) = std::mem::take(&mut self.p).split_at_mut(len);
+        let (q, later_q) = std::mem::take(&mut self.q).split_at_mut(len);
+        let first = Block { start: self.start, p, q };
+        *self = Block { start: self.start + len, p: later_p, q: later_q };
+        first
+    }
+
+    fn set(&mut self, leaf: usize, denominator: u32) {
+        (self.p[leaf - self.start], self.q[leaf - self.start]) = (Leaves::ONE, denominator);
+    }
 }
 
 /// The tuples that are looked up at one site, in the order of its box.
@@ -218,5 +247,27 @@ impl<'v> Site<'v> {
         };
         let rows = (0..tuples[0].len()).map(row).collect();
         Site { tuples, rows, leaves }
+    }
+
+    /// Sets the leaves of this site's blocks, which are in order: its tuples are rows of the table, which begins at entry `first` of
+    /// the dictionary, or other entries, which are given with their leaves; what is left is padding.
+    fn set(&self, blocks: &mut [Block<'_>], first: u32, (padding, others): &(u32, Vec<(usize, u32)>)) {
+        for block in &mut *blocks {
+            block.q.fill(*padding);
+        }
+        let mut at = 0;
+        let mut set = |leaf: usize, denominator: u32| {
+            // Consecutive tuples are mostly in one block.
+            if !(blocks[at].start..blocks[at].start + blocks[at].p.len()).contains(&leaf) {
+                at = blocks.partition_point(|block| block.start <= leaf) - 1;
+            }
+            blocks[at].set(leaf, denominator);
+        };
+        for (&leaf, row) in self.leaves.iter().zip(&self.rows) {
+            if let Some(row) = row {
+                set(leaf, first + row);
+            }
+        }
+        others.iter().for_each(|&(leaf, entry)| set(leaf, entry));
     }
 }

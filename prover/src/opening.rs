@@ -64,6 +64,7 @@ impl Closing<'_> {
     pub(crate) fn prove(
         &self,
         one_time: OneTimeVectors,
+        one_time_points: [EqAffine; 3],
         transcript: &mut ProverTranscript,
         hooks: &mut impl Hooks,
         watch: &mut Watch<'_>,
@@ -105,7 +106,7 @@ impl Closing<'_> {
         let eq = &opening.eq;
         let coefficients = round_mask_coefficients(&bound);
         let mut first = OpeningMessages {
-            commitments: one_time.commitments,
+            commitments: one_time_points,
             g: inner_product_field(&z, eq) + inner_product_field(&z_mu, &eq[..z_mu.len()]),
             delta: inner_product_field(&one_time.rows, eq)
                 + inner_product_field(&one_time.gates, &eq[..one_time.gates.len()])

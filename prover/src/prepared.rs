@@ -6,11 +6,10 @@ use crate::hidden::{MaskCommitments, Masks, random_vector};
 use crate::hooks::Hooks;
 use crate::products::{ProductRandomness, ProductTables};
 use ff::Field;
-use provenn_algebra::commit::{Committer, blinding_points};
+use provenn_algebra::commit::{Committer, add_points, blinding_points};
 use provenn_algebra::{EqAffine, Fp};
 use provenn_circuits::Modes;
 use provenn_circuits::artifact::ModelId;
-use provenn_circuits::forms::GATE_COLUMNS;
 use provenn_circuits::layout::Group;
 use provenn_circuits::products::ProductKeys;
 use provenn_circuits::system::System;
@@ -142,6 +141,11 @@ impl Blinds {
     pub(crate) fn commit(&self, committer: &Committer, columns: &[&[i64]]) -> Vec<EqAffine> {
         committer.commit_small_onto(columns, &self.points)
     }
+
+    /// Commitments with these blinds, from those without.
+    pub(crate) fn add_to(&self, sums: &[EqAffine]) -> Vec<EqAffine> {
+        add_points(sums, &self.points)
+    }
 }
 
 impl Drop for Blinds {
@@ -151,7 +155,7 @@ impl Drop for Blinds {
     }
 }
 
-/// The one-time vectors of the opening, their blinds and commitments.
+/// The one-time vectors of the opening, with their blinds.
 pub(crate) struct OneTimeVectors {
     /// `d`, over the generators.
     pub(crate) rows: Vec<Fp>,
@@ -160,8 +164,6 @@ pub(crate) struct OneTimeVectors {
     /// `d'`, over the generators.
     pub(crate) row_masks: Vec<Fp>,
     pub(crate) blinds: [Fp; 3],
-    /// `D`, `D''`, `D'`.
-    pub(crate) commitments: [EqAffine; 3],
 }
 
 impl Drop for OneTimeVectors {
@@ -185,14 +187,64 @@ pub(crate) struct Material {
     pub(crate) mask_commitments: MaskCommitments,
     pub(crate) one_time: OneTimeVectors,
     pub(crate) products: ProductRandomness,
-    /// Commitments to the polynomials of [`ProductRandomness::polynomials`].
-    pub(crate) product_points: [EqAffine; 2],
+    /// The commitments that no challenge of the reduction follows, if they are made.
+    pub(crate) late: Option<LatePoints>,
+}
+
+/// Commitments of a proof's randomness that are sent after the reduction.
+pub(crate) struct LatePoints {
+    /// To the one-time vectors: `D`, `D''`, `D'`.
+    pub(crate) vectors: [EqAffine; 3],
+    /// To the polynomials of [`ProductRandomness::polynomials`].
+    pub(crate) products: [EqAffine; 2],
+}
+
+impl LatePoints {
+    pub(crate) fn new(
+        k: u32,
+        committer: &Committer,
+        one_time: &OneTimeVectors,
+        products: &ProductRandomness,
+    ) -> LatePoints {
+        let [rows_blind, gates_blind, row_masks_blind] = &one_time.blinds;
+        let vectors = [(&one_time.rows, rows_blind), (&one_time.row_masks, row_masks_blind)];
+        let over_rows = sums_with_blinds(committer, vectors.into_iter());
+        let tables = ProductTables::get(ProductKeys::get(k));
+        let over_gates = tables.commit([(&one_time.gates, gates_blind)].into_iter(), &products.polynomials());
+        LatePoints {
+            vectors: [over_rows[0], over_gates[0], over_rows[1]],
+            products: [over_gates[1], over_gates[2]],
+        }
+    }
+}
+
+/// Commitments to vectors over the generators of rows.
+fn sums_with_blinds<'v>(
+    committer: &Committer,
+    vectors: impl Iterator<Item = (&'v Vec<Fp>, &'v Fp)>,
+) -> Vec<EqAffine> {
+    let with_blind = |(values, blind): (&Vec<Fp>, &Fp)| -> Zeroizing<Vec<Fp>> {
+        Zeroizing::new([&[*blind, Fp::ZERO], &values[..]].concat())
+    };
+    let vectors: Vec<Zeroizing<Vec<Fp>>> = vectors.map(with_blind).collect();
+    committer.sums(&vectors.iter().map(|vector| vector.as_slice()).collect::<Vec<_>>())
 }
 
 impl Material {
     /// Material for one proof of a system; the seeds are used up.
     pub(crate) fn new(system: &System, k: u32, committer: &Committer, seeds: Seeds) -> Material {
-        let tables = ProductTables::get(ProductKeys::get(k));
+        let material = Material::without_late_points(system, k, committer, seeds);
+        let late = LatePoints::new(k, committer, &material.one_time, &material.products);
+        Material { late: Some(late), ..material }
+    }
+
+    /// The same but for [`Material::late`]: what the first challenge follows.
+    pub(crate) fn without_late_points(
+        system: &System,
+        k: u32,
+        committer: &Committer,
+        seeds: Seeds,
+    ) -> Material {
         let mut rng = ChaCha20Rng::from_seed(*seeds.masks);
         let mut blinds = |group| Blinds::new(system.layout.group(group).len(), &mut rng);
         let [input, output, witness] = [Group::Input, Group::Output, Group::Witness].map(&mut blinds);
@@ -200,52 +252,16 @@ impl Material {
         let rows = random_vector(&mut rng, system.layout.n);
         let gates = random_vector(&mut rng, 1 << k);
         let row_masks = random_vector(&mut rng, masks.rows.len());
-        let vector_blinds: [Fp; 3] = std::array::from_fn(|_| Fp::random(&mut rng));
+        let blinds: [Fp; 3] = std::array::from_fn(|_| Fp::random(&mut rng));
+        let one_time = OneTimeVectors { rows, gates, row_masks, blinds };
         let products = ProductRandomness::from_seed(&seeds.products, k);
 
-        let with_blind = |values: &[Fp], blind: &Fp| -> Zeroizing<Vec<Fp>> {
-            Zeroizing::new([&[*blind, Fp::ZERO], values].concat())
-        };
-        let vectors: Vec<Zeroizing<Vec<Fp>>> = masks
-            .rounds
-            .iter()
-            .zip(&masks.round_blinds)
-            .chain([
-                (&masks.rows, &masks.row_blind),
-                (&rows, &vector_blinds[0]),
-                (&row_masks, &vector_blinds[2]),
-            ])
-            .map(|(values, blind)| with_blind(values, blind))
-            .collect();
-        let mut over_rows = committer.sums(&vectors.iter().map(|v| v.as_slice()).collect::<Vec<_>>());
-        let [row_mask_point, rows_point, row_masks_point] = take_last(&mut over_rows);
-
-        let columns = masks.gates.iter().zip(&masks.gate_blinds).chain([(&gates, &vector_blinds[1])]);
-        let mut over_gates = tables.commit(columns, &products.polynomials());
-        let product_points = take_last(&mut over_gates);
-        let [gates_point] = take_last(&mut over_gates);
-        debug_assert_eq!(over_gates.len(), GATE_COLUMNS);
-        Material {
-            input,
-            output,
-            witness,
-            masks,
-            mask_commitments: MaskCommitments { rounds: over_rows, gates: over_gates, rows: row_mask_point },
-            one_time: OneTimeVectors {
-                rows,
-                gates,
-                row_masks,
-                blinds: vector_blinds,
-                commitments: [rows_point, gates_point, row_masks_point],
-            },
-            products,
-            product_points,
-        }
+        let columns = masks.rounds.iter().zip(&masks.round_blinds);
+        let mut rounds = sums_with_blinds(committer, columns.chain([(&masks.rows, &masks.row_blind)]));
+        let row_masks = rounds.pop().expect("the last of the sums");
+        let tables = ProductTables::get(ProductKeys::get(k));
+        let gates = tables.commit(masks.gates.iter().zip(&masks.gate_blinds), &[]);
+        let mask_commitments = MaskCommitments { rounds, gates, rows: row_masks };
+        Material { input, output, witness, masks, mask_commitments, one_time, products, late: None }
     }
-}
-
-/// The last points of a list, taken from it.
-fn take_last<const N: usize>(points: &mut Vec<EqAffine>) -> [EqAffine; N] {
-    let last = points.split_off(points.len() - N);
-    std::array::from_fn(|i| last[i])
 }

@@ -2,11 +2,12 @@
 
 use crate::columns::{ColumnSet, Columns, PackedSet};
 use crate::costs::Shared;
+use crate::early::Early;
 use crate::error::ProverError;
 use crate::hidden::ProverParty;
 use crate::hooks::Hooks;
 use crate::opening::{Closing, reveal_sums};
-use crate::prepared::Material;
+use crate::prepared::{LatePoints, Material};
 use crate::products::prove_products;
 use crate::watch::{Digits, Watch, Work};
 use crate::witness::Witness;
@@ -18,6 +19,7 @@ use provenn_circuits::forms::{Combined, TensorTerm, combine};
 use provenn_circuits::layout::Group;
 use provenn_circuits::products::ProductKeys;
 use provenn_circuits::system::System;
+use std::borrow::Cow;
 use tracing::{Span, debug_span, info_span};
 
 /// What the prover is doing.
@@ -96,38 +98,52 @@ pub(crate) fn terms(system: &System, combined: &Combined) -> Work {
     Work::Terms(combined.terms.iter().map(count).collect())
 }
 
-/// Runs the protocol; returns the messages. The material is used up, and erased whatever happens.
+/// Commitments to the witness, by tensor.
+pub(crate) fn commitments_to(system: &System, values: &Witness<'_>) -> Work {
+    let witness = |tensor: &Tensor| Group::of(tensor.role) == Some(Group::Witness);
+    let digits = |(tensor, values): (&Tensor, &Cow<'_, [i64]>)| {
+        if witness(tensor) { Digits::of(values) } else { Digits::default() }
+    };
+    Work::Commitments(system.circuit.tensors.iter().zip(values).map(digits).collect())
+}
+
+/// Runs the protocol; returns the messages. The columns that were committed early, if they were, are those of `values`. The material is
+/// used up, and erased whatever happens.
 pub(crate) fn prove(
     job: &Job<'_>,
     values: &Witness<'_>,
     material: Material,
+    early: Option<Early>,
     hooks: &mut impl Hooks,
     watch: &mut Watch<'_>,
 ) -> Result<Vec<u8>, ProverError> {
     let Job { system, k, committer, .. } = *job;
     let layout = &system.layout;
     let keys = ProductKeys::get(k);
-    let Material { mut witness, mut masks, mask_commitments, one_time, products, product_points, .. } =
-        material;
+    let Material { mut witness, mut masks, mask_commitments, one_time, products, mut late, .. } = material;
     let mut transcript = ProverTranscript::new();
     job.statement.absorb(|bytes| transcript.absorb(bytes));
     watch.lap(|| Work::Shared(Shared::Statement));
 
-    let blinds = std::mem::take(&mut witness.scalars);
-    let mut columns = ColumnSet::lay_out(&system.circuit, layout, Group::Witness, values, blinds, watch);
-    hooks.columns(&mut columns);
-    let mut commitments = debug_span!("columns").in_scope(|| witness.commit(committer, &columns.columns()));
-    hooks.commitments(&mut commitments);
-    watch.lap(|| {
-        let witness = |tensor: &Tensor| Group::of(tensor.role) == Some(Group::Witness);
-        let tensors = system.circuit.tensors.iter().zip(values);
-        Work::Commitments(
-            tensors
-                .map(|(tensor, values)| if witness(tensor) { Digits::of(values) } else { Digits::default() })
-                .collect(),
-        )
-    });
-    let columns = columns.pack();
+    let (columns, commitments) = match early {
+        Some(early) => {
+            let blinded = debug_span!("blinds").in_scope(|| early.blind(&mut witness));
+            watch.lap(|| Work::Columns(vec![(layout.witness.clone(), layout.witness.len() as f64)], 0.0));
+            blinded
+        }
+        None => {
+            let blinds = std::mem::take(&mut witness.scalars);
+            let mut columns =
+                ColumnSet::lay_out(&system.circuit, layout, Group::Witness, values, blinds, watch);
+            hooks.columns(&mut columns);
+            let mut commitments =
+                debug_span!("columns").in_scope(|| witness.commit(committer, &columns.columns()));
+            hooks.commitments(&mut commitments);
+            watch.lap(|| commitments_to(system, values));
+            (columns, commitments)
+        }
+    };
+    let columns = debug_span!("packing").in_scope(|| columns.pack());
     for point in commitments.iter().chain(&mask_commitments.rounds).chain(&mask_commitments.gates) {
         transcript.point(point)?;
     }
@@ -142,9 +158,20 @@ pub(crate) fn prove(
         Work::Columns(vec![(witness.clone(), witness.len() as f64)], masks as f64)
     });
 
-    let mut party = ProverParty::new(system, values, &masks, &mut transcript, hooks, watch);
-    system.reduce(&mut party)?;
-    let (masked, mut gates, mut forms) = party.finish();
+    // The reduction leaves threads idle: many of its rounds are shorter than waking one takes.
+    let (masked, mut gates, mut forms) = rayon::in_place_scope(|scope| {
+        if late.is_none() {
+            scope.spawn(|_| {
+                let make = || LatePoints::new(k, committer, &one_time, &products);
+                late = Some(debug_span!("one-time vectors").in_scope(make));
+            });
+        }
+        let mut party = ProverParty::new(system, values, &masks, &mut transcript, hooks, watch);
+        system.reduce(&mut party)?;
+        Ok::<_, ProverError>(party.finish())
+    })?;
+    let late = late.expect("made before the scope ends");
+    watch.lap(|| Work::Shared(Shared::Masks));
     hooks.forms(&mut forms);
 
     watch.phase(Phase::Opening);
@@ -157,12 +184,12 @@ pub(crate) fn prove(
     let columns = Columns { sets: vec![job.weights, job.input, job.output, &columns] };
     let closing =
         Closing { system, keys, committer, columns: &columns, masks: &masks, combined: &combined, pieces };
-    closing.prove(one_time, &mut transcript, hooks, watch)?;
+    closing.prove(one_time, late.vectors, &mut transcript, hooks, watch)?;
 
     watch.phase(Phase::Products);
     reveal_sums(&masks, &products, &mut transcript);
     hooks.products(&mut gates);
-    prove_products(keys, &gates, products, product_points, &mut transcript)?;
+    prove_products(keys, &gates, products, late.products, &mut transcript)?;
     watch.lap(|| Work::Shared(Shared::Products));
     let messages = transcript.finish();
     debug_assert_eq!(messages.len(), system.message_bytes(k));

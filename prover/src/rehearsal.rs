@@ -306,7 +306,8 @@ impl Rehearsal {
         input: &[i64],
         units: &Units,
     ) -> Result<Rehearsal, ProverError> {
-        let run = || assign(&system.circuit, parameters, Some(input), &mut Watch::new(&mut |_| {}));
+        let run =
+            || assign(&system.circuit, parameters, Some(input), &mut Watch::new(&mut |_| {}), |_, _, _| {});
         let values = run()?;
         let witness = seconds(|| run().map(|values| values.len()));
         let mut units = *units;

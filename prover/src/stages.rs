@@ -29,7 +29,13 @@ impl<'k> Reduction<'k> {
     /// [`ProverError`] if the input is not what the model declares.
     pub fn new(key: &'k ProvingKey, input: &'k [i64]) -> Result<Reduction<'k>, ProverError> {
         let system = key.shape().inference(Modes::PUBLIC);
-        let values = assign(&system.circuit, key.parameters(), Some(input), &mut Watch::new(&mut |_| {}))?;
+        let values = assign(
+            &system.circuit,
+            key.parameters(),
+            Some(input),
+            &mut Watch::new(&mut |_| {}),
+            |_, _, _| {},
+        )?;
         let masks = Masks::new(system, 1 << key.shape().k, &mut fresh_rng(&mut Honest, Purpose::Masks)?);
         Ok(Reduction { system, values, masks })
     }

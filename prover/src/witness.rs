@@ -17,7 +17,8 @@ pub(crate) type Witness<'w> = Vec<Cow<'w, [i64]>>;
 
 /// Runs the steps of a circuit on its parameters and, if it has one, its input.
 ///
-/// The parameters are a key's, which have been through [`check`] when the key was made or read; an input is checked here.
+/// The parameters are a key's, which have been through [`check`] when the key was made or read; an input is checked here. `ready` is
+/// told the values of each tensor that a step has computed.
 ///
 /// # Errors
 /// [`ProverError::Length`] and [`ProverError::OutOfRange`] for an input that is not what the circuit declares.
@@ -26,6 +27,7 @@ pub(crate) fn assign<'w>(
     parameters: &'w [Vec<i64>],
     input: Option<&'w [i64]>,
     watch: &mut Watch<'_>,
+    mut ready: impl FnMut(TensorId, &[i64], &mut Watch<'_>),
 ) -> Result<Witness<'w>, ProverError> {
     let mut values: Witness<'w> = circuit
         .tensors
@@ -49,6 +51,7 @@ pub(crate) fn assign<'w>(
         let layer = circuit.origins.step(index);
         debug_span!("step", layer).in_scope(|| run(circuit, step, &mut values))?;
         watch.lap(|| Work::Step(index));
+        step.outputs().into_iter().for_each(|id| ready(id, &values[id], watch));
     }
     count_multiplicities(circuit, &mut values, watch)?;
     Ok(values)

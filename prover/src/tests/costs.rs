@@ -246,6 +246,10 @@ impl Hooks for Seeded {
     fn seed(&mut self) -> Option<[u8; 32]> {
         Some([7; 32])
     }
+
+    fn commits_early(&self) -> bool {
+        true
+    }
 }
 
 #[test]

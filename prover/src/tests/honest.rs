@@ -415,6 +415,19 @@ impl Hooks for Seeded {
     fn seed(&mut self) -> Option<[u8; 32]> {
         Some([self.0; 32])
     }
+
+    fn commits_early(&self) -> bool {
+        true
+    }
+}
+
+/// The same, but commits when the whole witness is known.
+struct Late(u8);
+
+impl Hooks for Late {
+    fn seed(&mut self) -> Option<[u8; 32]> {
+        Some([self.0; 32])
+    }
 }
 
 #[test]
@@ -435,13 +448,16 @@ fn a_proof_from_a_fixed_seed_has_these_bytes() {
         "367fcccb584f945ea488ad128f8a4f0f",
         "30b1626f917bbf59d74049c852182365",
     ];
-    for threads in [1, 2] {
+    for (threads, early) in [(1, true), (1, false), (2, true), (2, false)] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
         let actual: Vec<String> = recipes
             .iter()
             .map(|recipe| {
                 let model = recipe.build();
-                let (key, proof) = pool.install(|| seeded(&model, &mut Seeded(1), Modes::ALL[3]));
+                let (key, proof) = pool.install(|| match early {
+                    true => seeded(&model, &mut Seeded(1), Modes::ALL[3]),
+                    false => seeded(&model, &mut Late(1), Modes::ALL[3]),
+                });
                 let hash = blake2b_simd::Params::new()
                     .hash_length(16)
                     .to_state()
@@ -451,12 +467,28 @@ fn a_proof_from_a_fixed_seed_has_these_bytes() {
                 hash.to_hex().to_string()
             })
             .collect();
-        assert_eq!(actual, expected, "on {threads} threads");
+        assert_eq!(actual, expected, "on {threads} threads, commitments made early: {early}");
+    }
+}
+
+#[test]
+fn commitments_made_early_are_those_made_late() {
+    // Windows, several limbs, shared columns, and rows so long that nothing has columns of its own.
+    let wide = Recipe { widths: vec![300, 200, 100, 9], shift: 9, ..Recipe::default() };
+    let tiny = Recipe { widths: vec![3, 2], ..Recipe::default() };
+    for model in [super::false_layers::model(), wide.build(), tiny.build()] {
+        for modes in [Modes::ALL[0], Modes::ALL[3]] {
+            let late = seeded(&model, &mut Late(2), modes);
+            for threads in [1, 2] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+                assert!(pool.install(|| seeded(&model, &mut Seeded(2), modes)) == late, "{threads} threads");
+            }
+        }
     }
 }
 
 /// Verifying key and proof from fixed seeds; both are accepted.
-fn seeded(model: &Model, hooks: &mut Seeded, modes: Modes) -> (Vec<u8>, Vec<u8>) {
+fn seeded(model: &Model, hooks: &mut impl Hooks, modes: Modes) -> (Vec<u8>, Vec<u8>) {
     let pk =
         ProvingKey::commit_with(model.layers.clone(), model.parameters.clone(), vec![], hooks, &mut |_| {})
             .expect("the model is valid");

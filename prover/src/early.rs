@@ -1,0 +1,185 @@
+//! The columns of the witness, committed to while the model is run.
+//!
+//! A tensor that has columns of its own is laid out as soon as it is computed, and committed to on whatever thread has nothing else
+//! to do; tensors that share columns come last. The blinds are not needed for that: their points, which may still be in the making,
+//! are added at the end. So the commitments are those that would have been made all at once.
+
+use crate::columns::ColumnSet;
+use crate::prepared::Blinds;
+use crate::watch::{Timer, Watch, Work};
+use crate::witness::Witness;
+use provenn_algebra::EqAffine;
+use provenn_algebra::commit::Committer;
+use provenn_circuits::circuit::TensorId;
+use provenn_circuits::layout::Group;
+use provenn_circuits::system::System;
+use rayon::Scope;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tracing::debug_span;
+use zeroize::{Zeroize, Zeroizing};
+
+/// All columns of a witness, with their commitments but for the blinds.
+///
+/// What is committed without a blind tells the witness to anybody who can guess it, so it is erased.
+pub(crate) struct Early {
+    first: usize,
+    n: usize,
+    entries: Vec<i64>,
+    sums: Zeroizing<Vec<EqAffine>>,
+    /// Nanoseconds that threads spent on commitments.
+    nanoseconds: AtomicU64,
+}
+
+impl Early {
+    /// Columns of zeros.
+    pub(crate) fn new(system: &System) -> Early {
+        let (columns, n) = (system.layout.witness.clone(), system.layout.n);
+        Early {
+            first: columns.start,
+            n,
+            entries: vec![0; columns.len() * n],
+            sums: Zeroizing::new(vec![EqAffine::default(); columns.len()]),
+            nanoseconds: AtomicU64::new(0),
+        }
+    }
+
+    /// Nanoseconds that threads spent on commitments, if somebody measures.
+    pub(crate) fn nanoseconds(&self) -> f64 {
+        self.nanoseconds.load(Ordering::Relaxed) as f64
+    }
+
+    /// The columns and their commitments with these blinds.
+    pub(crate) fn blind(mut self, blinds: &mut Blinds) -> (ColumnSet, Vec<EqAffine>) {
+        let commitments = blinds.add_to(&self.sums);
+        let columns = ColumnSet {
+            first: self.first,
+            n: self.n,
+            entries: std::mem::take(&mut self.entries),
+            blinds: std::mem::take(&mut blinds.scalars),
+        };
+        (columns, commitments)
+    }
+}
+
+impl Drop for Early {
+    fn drop(&mut self) {
+        self.entries.zeroize();
+    }
+}
+
+/// Columns that are committed to at once, at least, so that their additions share inversions.
+const COLUMNS_AT_ONCE: usize = 32;
+
+/// Hands columns to threads as their tensors become known.
+pub(crate) struct Stream<'s> {
+    system: &'s System,
+    committer: &'s Committer,
+    timer: Timer,
+    nanoseconds: &'s AtomicU64,
+    /// Per tensor, its columns until it is known, if it has some of its own.
+    wide: Vec<Option<Part<'s>>>,
+    /// Columns that are laid out.
+    laid_out: Vec<Part<'s>>,
+    /// The columns that tensors share, with the number of the first.
+    shared: (usize, Part<'s>),
+}
+
+/// Some columns.
+struct Part<'s> {
+    entries: &'s mut [i64],
+    sums: &'s mut [EqAffine],
+}
+
+impl<'s> Stream<'s> {
+    pub(crate) fn new(
+        early: &'s mut Early,
+        system: &'s System,
+        committer: &'s Committer,
+        timer: Timer,
+    ) -> Self {
+        let (circuit, layout) = (&system.circuit, &system.layout);
+        let mut rest = Part { entries: &mut early.entries, sums: &mut early.sums };
+        let mut next = early.first;
+        let mut wide: Vec<Option<Part<'s>>> = circuit.tensors.iter().map(|_| None).collect();
+        let mut own: Vec<(usize, TensorId)> = (0..circuit.tensors.len())
+            .filter(|&id| Group::of(circuit.tensors[id].role) == Some(Group::Witness))
+            .filter_map(|id| {
+                layout.placements[id].as_ref().filter(|place| place.wide).map(|place| (place.column, id))
+            })
+            .collect();
+        own.sort_unstable();
+        for (column, id) in own {
+            let count = layout.columns_of(id, &circuit.tensors[id].shape).len();
+            // Columns of their own come first, without gaps.
+            debug_assert_eq!(column, next);
+            next += count;
+            let (entries, left) = rest.entries.split_at_mut(count * layout.n);
+            let (sums, left_sums) = rest.sums.split_at_mut(count);
+            wide[id] = Some(Part { entries, sums });
+            rest = Part { entries: left, sums: left_sums };
+        }
+        Stream {
+            system,
+            committer,
+            timer,
+            nanoseconds: &early.nanoseconds,
+            wide,
+            laid_out: Vec::new(),
+            shared: (next, rest),
+        }
+    }
+
+    /// A tensor is known.
+    pub(crate) fn ready(&mut self, id: TensorId, values: &[i64], scope: &Scope<'s>, watch: &mut Watch<'_>) {
+        if let Some(part) = self.wide[id].take() {
+            let (circuit, layout) = (&self.system.circuit, &self.system.layout);
+            let first = layout.columns_of(id, &circuit.tensors[id].shape).start;
+            layout.fill(id, &circuit.tensors[id].shape, values, first, part.entries);
+            self.laid_out.push(part);
+            if self.laid_out.iter().map(|part| part.sums.len()).sum::<usize>() >= COLUMNS_AT_ONCE {
+                self.commit(scope);
+            }
+            watch.lap(|| Work::Tensor(id));
+        }
+    }
+
+    /// All tensors are known.
+    pub(crate) fn finish(mut self, values: &Witness<'_>, scope: &Scope<'s>, watch: &mut Watch<'_>) {
+        for (id, values) in values.iter().enumerate() {
+            self.ready(id, values, scope, watch);
+        }
+        let (circuit, layout) = (&self.system.circuit, &self.system.layout);
+        let (first, part) =
+            std::mem::replace(&mut self.shared, (0, Part { entries: &mut [], sums: &mut [] }));
+        for (id, tensor) in circuit.tensors.iter().enumerate() {
+            let shares = layout.placements[id].as_ref().is_some_and(|place| !place.wide);
+            if shares && Group::of(tensor.role) == Some(Group::Witness) {
+                layout.fill(id, &tensor.shape, &values[id], first, part.entries);
+                watch.lap(|| Work::Tensor(id));
+            }
+        }
+        self.laid_out.push(part);
+        self.commit(scope);
+    }
+
+    /// Commits to the columns that are laid out.
+    fn commit(&mut self, scope: &Scope<'s>) {
+        let parts = std::mem::take(&mut self.laid_out);
+        let (committer, timer, n, total) =
+            (self.committer, self.timer, self.system.layout.n, self.nanoseconds);
+        scope.spawn(move |_| {
+            let _span = debug_span!("columns").entered();
+            let columns: Vec<&[i64]> = parts.iter().flat_map(|part| part.entries.chunks(n)).collect();
+            let none = vec![EqAffine::default(); columns.len()];
+            let (mut sums, nanoseconds) = timer.time(|| committer.commit_small_onto(&columns, &none));
+            let mut rest = &sums[..];
+            for part in parts {
+                let (own, later) = rest.split_at(part.sums.len());
+                part.sums.copy_from_slice(own);
+                rest = later;
+            }
+            sums.zeroize();
+            total.fetch_add(nanoseconds as u64, Ordering::Relaxed);
+        });
+    }
+}
