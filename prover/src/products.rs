@@ -250,56 +250,81 @@ impl ProductTables {
 /// The blind of a polynomial's commitment, then its coefficients.
 pub(crate) type Polynomial = Zeroizing<Vec<Fp>>;
 
-/// Proves that these rows are products; unused rows are 0.
-///
-/// Rows that are no products give a proof that the verifier rejects. The randomness is used up: two proofs with the same would
-/// reveal the rows. `points` are the commitments to its polynomials.
-pub(crate) fn prove_products(
-    keys: &ProductKeys,
-    rows: &[[Fp; GATE_COLUMNS]],
-    randomness: ProductRandomness,
-    points: [EqAffine; 2],
-    transcript: &mut ProverTranscript,
-) -> Result<(), ProverError> {
-    let tables = ProductTables::get(keys);
-    if rows.len() > usable_rows(tables.k) || randomness.rounds.len() != tables.k as usize {
-        return Err(ProverError::Halo2 {
-            reason: format!("{} rows do not fit size {}", rows.len(), tables.k),
-        });
-    }
-    keys.vk.hash_into(transcript).map_err(|error| ProverError::Halo2 { reason: error.to_string() })?;
-    // On a thread of the pool, from which its other threads are reached sooner.
-    rayon::scope(|_| tables.prove(rows, &randomness, points, transcript))
+/// The part of a halo2 proof that follows no challenge: the columns with their commitments, and their values on a coset.
+pub(crate) struct ProductColumns {
+    columns: Vec<Polynomial>,
+    points: Vec<EqAffine>,
+    cosets: Vec<Zeroizing<Vec<Fp>>>,
 }
 
-impl ProductTables {
-    fn prove(
-        &self,
+impl ProductColumns {
+    /// The columns of these rows, which should be products; unused rows are 0.
+    ///
+    /// # Errors
+    /// [`ProverError::Halo2`] for more rows than fit.
+    pub(crate) fn new(
+        keys: &ProductKeys,
         rows: &[[Fp; GATE_COLUMNS]],
         randomness: &ProductRandomness,
-        [vanishing_point, opening_point]: [EqAffine; 2],
-        transcript: &mut ProverTranscript,
-    ) -> Result<(), ProverError> {
-        let n = self.domain.n;
+    ) -> Result<ProductColumns, ProverError> {
+        let tables = ProductTables::get(keys);
+        if rows.len() > usable_rows(tables.k) || randomness.rounds.len() != tables.k as usize {
+            return Err(ProverError::Halo2 {
+                reason: format!("{} rows do not fit size {}", rows.len(), tables.k),
+            });
+        }
+        let n = tables.domain.n;
         // By values, which the blind follows.
-        let mut columns: Vec<Zeroizing<Vec<Fp>>> = (0..GATE_COLUMNS)
+        let mut columns: Vec<Polynomial> = (0..GATE_COLUMNS)
             .map(|column| {
                 let mut values = Zeroizing::new(Vec::with_capacity(n + 1));
                 values.extend(rows.iter().map(|row| row[column]));
-                values.resize(usable_rows(self.k), Fp::ZERO);
+                values.resize(usable_rows(tables.k), Fp::ZERO);
                 values.extend_from_slice(&randomness.tails[column]);
                 values.push(randomness.blinds[column]);
                 values
             })
             .collect();
         let vectors: Vec<(usize, &[Fp])> = columns.iter().map(|column| (0, column.as_slice())).collect();
-        for point in &self.bases.sums(&vectors) {
-            transcript.point(point)?;
-        }
+        let points = tables.bases.sums(&vectors);
         // By coefficients, which follow the blind.
         for column in &mut columns {
             column.rotate_right(1);
-            self.domain.interpolate(&mut column[1..]);
+            tables.domain.interpolate(&mut column[1..]);
+        }
+        let cosets = columns.iter().map(|column| tables.domain.on_coset(&column[1..])).collect();
+        Ok(ProductColumns { columns, points, cosets })
+    }
+}
+
+/// Proves that the rows of these columns are products.
+///
+/// Rows that are no products give a proof that the verifier rejects. The randomness, with which the columns have been made, is used
+/// up: two proofs with the same would reveal the rows. `points` are the commitments to its polynomials.
+pub(crate) fn prove_products(
+    keys: &ProductKeys,
+    columns: ProductColumns,
+    randomness: ProductRandomness,
+    points: [EqAffine; 2],
+    transcript: &mut ProverTranscript,
+) -> Result<(), ProverError> {
+    let tables = ProductTables::get(keys);
+    keys.vk.hash_into(transcript).map_err(|error| ProverError::Halo2 { reason: error.to_string() })?;
+    // On a thread of the pool, from which its other threads are reached sooner.
+    rayon::scope(|_| tables.prove(columns, &randomness, points, transcript))
+}
+
+impl ProductTables {
+    fn prove(
+        &self,
+        ProductColumns { mut columns, points, cosets }: ProductColumns,
+        randomness: &ProductRandomness,
+        [vanishing_point, opening_point]: [EqAffine; 2],
+        transcript: &mut ProverTranscript,
+    ) -> Result<(), ProverError> {
+        let n = self.domain.n;
+        for point in &points {
+            transcript.point(point)?;
         }
 
         // The challenges of look-ups and permutations, of which there are none.
@@ -308,7 +333,7 @@ impl ProductTables {
         }
         transcript.point(&vanishing_point)?;
         let y = transcript.challenge();
-        let [mut quotient, high] = self.quotient(&columns, y, &randomness.quotient_blinds);
+        let [mut quotient, high] = self.quotient(&cosets, y, &randomness.quotient_blinds);
         self.write(&[&quotient, &high], transcript)?;
 
         let x = transcript.challenge();
@@ -340,9 +365,8 @@ impl ProductTables {
     }
 
     /// Both pieces of the quotient of the gates, combined with powers of `y`, by the vanishing polynomial.
-    fn quotient(&self, columns: &[Polynomial], y: Fp, blinds: &[Fp; PIECES]) -> [Polynomial; PIECES] {
+    fn quotient(&self, cosets: &[Zeroizing<Vec<Fp>>], y: Fp, blinds: &[Fp; PIECES]) -> [Polynomial; PIECES] {
         let n = self.domain.n;
-        let cosets: Vec<_> = columns.iter().map(|column| self.domain.on_coset(&column[1..])).collect();
         let mut values = Zeroizing::new(Vec::with_capacity(PIECES * n));
         values.extend(self.quotient.iter().enumerate().map(|(i, selector)| {
             let [p0, p1, q0, q1, t, w] = std::array::from_fn(|column| cosets[column][i]);
@@ -447,7 +471,8 @@ mod tests {
     ) -> Result<(), ProverError> {
         let keys = ProductKeys::get(k);
         let points = randomness.commit(keys);
-        prove_products(keys, rows, randomness, points, transcript)
+        let columns = ProductColumns::new(keys, rows, &randomness)?;
+        prove_products(keys, columns, randomness, points, transcript)
     }
 
     /// The proof, and the challenge that follows it.

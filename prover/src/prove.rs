@@ -8,7 +8,7 @@ use crate::hidden::ProverParty;
 use crate::hooks::Hooks;
 use crate::opening::{Closing, reveal_sums};
 use crate::prepared::{LatePoints, Material};
-use crate::products::prove_products;
+use crate::products::{ProductColumns, prove_products};
 use crate::watch::{Digits, Watch, Work};
 use crate::witness::Witness;
 use provenn_algebra::commit::Committer;
@@ -175,21 +175,36 @@ pub(crate) fn prove(
     hooks.forms(&mut forms);
 
     watch.phase(Phase::Opening);
-    let challenge = transcript.challenge();
-    let combined =
-        debug_span!("combination").in_scope(|| combine(forms, challenge, &masked, &system.circuit, values));
-    watch.lap(|| terms(system, &combined));
-    let pieces = &debug_span!("pieces").in_scope(|| combined.pieces(&system.circuit, layout))[..];
-    watch.lap(|| terms(system, &combined));
-    let columns = Columns { sets: vec![job.weights, job.input, job.output, &columns] };
-    let closing =
-        Closing { system, keys, committer, columns: &columns, masks: &masks, combined: &combined, pieces };
-    closing.prove(one_time, late.vectors, &mut transcript, hooks, watch)?;
+    hooks.products(&mut gates);
+    let mut product_columns = None;
+    rayon::in_place_scope(|scope| {
+        scope.spawn(|_| {
+            let make = || ProductColumns::new(keys, &gates, &products);
+            product_columns = Some(debug_span!("product columns").in_scope(make));
+        });
+        let challenge = transcript.challenge();
+        let combined = debug_span!("combination")
+            .in_scope(|| combine(forms, challenge, &masked, &system.circuit, values));
+        watch.lap(|| terms(system, &combined));
+        let pieces = &debug_span!("pieces").in_scope(|| combined.pieces(&system.circuit, layout))[..];
+        watch.lap(|| terms(system, &combined));
+        let columns = Columns { sets: vec![job.weights, job.input, job.output, &columns] };
+        let closing = Closing {
+            system,
+            keys,
+            committer,
+            columns: &columns,
+            masks: &masks,
+            combined: &combined,
+            pieces,
+        };
+        closing.prove(one_time, late.vectors, &mut transcript, hooks, watch)
+    })?;
 
     watch.phase(Phase::Products);
+    let product_columns = product_columns.expect("made before the scope ends")?;
     reveal_sums(&masks, &products, &mut transcript);
-    hooks.products(&mut gates);
-    prove_products(keys, &gates, products, late.products, &mut transcript)?;
+    prove_products(keys, product_columns, products, late.products, &mut transcript)?;
     watch.lap(|| Work::Shared(Shared::Products));
     let messages = transcript.finish();
     debug_assert_eq!(messages.len(), system.message_bytes(k));

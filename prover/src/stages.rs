@@ -5,7 +5,7 @@ use crate::hidden::{Masks, ProverParty};
 use crate::hooks::Honest;
 use crate::key::ProvingKey;
 use crate::prepared::{Purpose, fresh_rng, fresh_seed};
-use crate::products::{ProductRandomness, prove_products};
+use crate::products::{ProductColumns, ProductRandomness, prove_products};
 use crate::watch::Watch;
 use crate::witness::{Witness, assign};
 use provenn_algebra::Fp;
@@ -77,6 +77,7 @@ pub fn products(k: u32) -> Result<Vec<u8>, ProverError> {
     let keys = ProductKeys::get(k);
     let randomness = ProductRandomness::from_seed(&*fresh_seed(&mut Honest, Purpose::Products)?, k);
     let points = randomness.commit(keys);
-    prove_products(keys, &product_rows(k), randomness, points, &mut transcript)?;
+    let columns = ProductColumns::new(keys, &product_rows(k), &randomness)?;
+    prove_products(keys, columns, randomness, points, &mut transcript)?;
     Ok(transcript.finish())
 }
