@@ -284,6 +284,12 @@ pub(crate) struct Operations {
     pub(crate) sums: u64,
     /// Products of field elements.
     pub(crate) elements: u64,
+    /// Entries of operands that are not folded, before they are padded.
+    pub(crate) reads: u64,
+    /// Padded entries of both operands together, where all variables are the batch's.
+    pub(crate) batch: u64,
+    /// The same where some are summed.
+    pub(crate) sum: u64,
 }
 
 impl Operations {
@@ -302,21 +308,19 @@ impl Operations {
                 let own = Folding::new(view, shape, &indices, &kept).operations(shape);
                 total.integers += own.integers;
                 total.sums += own.sums;
-                total.elements += own.elements + READ_PRODUCTS * read;
+                total.elements += own.elements;
+                if indices.weights.is_empty() {
+                    total.reads += read;
+                } else {
+                    total.elements += READ_PRODUCTS * read;
+                }
             }
         }
         let (batch, sum) = instance_variables(contract);
-        total.elements += if batch > 0 { BATCH_PRODUCTS } else { SUM_PRODUCTS } << (batch + sum);
+        *if sum == 0 { &mut total.batch } else { &mut total.sum } += 1 << (batch + sum);
         total
     }
 }
-
-/// Products per padded entry of both operands in all rounds over summed variables: three for each pair in a round, two to
-/// bind it, and each round has half as many as the one before; sums and loads take as long as three more (measured).
-const SUM_PRODUCTS: u64 = 8;
-
-/// The same over batch variables, where every pair has a weight: three more products for it, and the tables of the weights.
-const BATCH_PRODUCTS: u64 = 14;
 
 /// Products for an entry of a view that is left after folding: it becomes a field element, is multiplied by the coefficient, and
 /// put in its padded place.
@@ -401,17 +405,20 @@ mod tests {
         let gemm = View::axes(0, &[0, 1]);
         let rows = weights(4);
         let folding = Folding::new(&gemm, &[4, 6], &Indices { batch: 0, weights: &rows }, &[6]);
-        assert_eq!(folding.operations(&[4, 6]), Operations { integers: 24, sums: 6, elements: 0 });
+        assert_eq!(
+            folding.operations(&[4, 6]),
+            Operations { integers: 24, sums: 6, ..Operations::default() }
+        );
         // Windows of three on an axis of eight: every position of the window reads six entries.
         let mut window = View::new(0, vec![AxisMap::index(0)]);
         window.axes[0].terms.push((1, 1));
         let outputs = weights(6);
         let folding = Folding::new(&window, &[8], &Indices { batch: 0, weights: &outputs }, &[3]);
-        assert_eq!(folding.operations(&[8]), Operations { integers: 18, sums: 3, elements: 0 });
+        assert_eq!(folding.operations(&[8]), Operations { integers: 18, sums: 3, ..Operations::default() });
         // Of two folded axes the second has field elements.
         let both = [weights(4), weights(6)].concat();
         let folding = Folding::new(&gemm, &[4, 6], &Indices { batch: 0, weights: &both }, &[]);
-        let Operations { integers, sums, elements } = folding.operations(&[4, 6]);
+        let Operations { integers, sums, elements, .. } = folding.operations(&[4, 6]);
         assert_eq!((integers, elements), (24, sums));
         assert!([4, 6].contains(&sums));
         // Nothing is folded.

@@ -5,9 +5,13 @@
 //! are added at the end. So the commitments are those that would have been made all at once.
 
 use crate::columns::ColumnSet;
-use crate::prepared::Blinds;
+use crate::costs::Shared;
+use crate::error::ProverError;
+use crate::hooks::Hooks;
+use crate::prepared::{Blinds, Material, Seeds};
+use crate::prove::{Phase, commitments_to};
 use crate::watch::{Timer, Watch, Work};
-use crate::witness::Witness;
+use crate::witness::{Witness, assign};
 use provenn_algebra::EqAffine;
 use provenn_algebra::commit::Committer;
 use provenn_circuits::circuit::TensorId;
@@ -17,6 +21,66 @@ use rayon::Scope;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::debug_span;
 use zeroize::{Zeroize, Zeroizing};
+
+/// What a proof is made for and with.
+pub(crate) struct Setting<'s> {
+    pub(crate) system: &'s System,
+    pub(crate) k: u32,
+    pub(crate) committer: &'s Committer,
+}
+
+/// The values of a circuit, the material of the proof, and the columns of the witness with their commitments.
+///
+/// Material that is not there yet is made while the model is run, as it depends on no value, and so are the commitments to tensors
+/// that are known already. What that has cost in the end is what it has taken longer than the model.
+///
+/// # Errors
+/// Those of [`assign`]; [`ProverError::Randomness`].
+pub(crate) fn execute<'w>(
+    setting: &Setting<'_>,
+    parameters: &'w [Vec<i64>],
+    input: Option<&'w [i64]>,
+    prepared: Option<Material>,
+    hooks: &mut impl Hooks,
+    watch: &mut Watch<'_>,
+) -> Result<(Witness<'w>, Material, Option<Early>), ProverError> {
+    let &Setting { system, k, committer } = setting;
+    watch.phase(Phase::Witness);
+    let seeds = if prepared.is_none() { Some(Seeds::fresh(hooks)?) } else { None };
+    let timer = watch.timer();
+    let mut early = hooks.commits_early().then(|| Early::new(system));
+    let (mut material, mut mask_time) = (prepared, 0.0);
+    let (made, taken) = (&mut material, &mut mask_time);
+    let values = rayon::in_place_scope(|scope| {
+        if let Some(seeds) = seeds {
+            scope.spawn(move |_| {
+                let make = || Material::without_late_points(system, k, committer, seeds);
+                let (material, nanoseconds) = debug_span!("masks").in_scope(|| timer.time(make));
+                (*made, *taken) = (Some(material), nanoseconds);
+            });
+        }
+        let mut stream = early.as_mut().map(|early| Stream::new(early, system, committer, timer));
+        let mut values = assign(&system.circuit, parameters, input, watch, |id, values, watch| {
+            if let Some(stream) = &mut stream {
+                stream.ready(id, values, scope, watch);
+            }
+        })?;
+        hooks.witness(&system.circuit, &mut values);
+        watch.phase(Phase::Commitments);
+        if let Some(stream) = stream {
+            stream.finish(&values, scope, watch);
+        }
+        Ok::<_, ProverError>(values)
+    })?;
+    watch.lap(|| {
+        let commitments = early.as_ref().map_or(0.0, Early::nanoseconds);
+        Work::Together(vec![
+            (Work::Shared(Shared::Masks), mask_time.max(1.0)),
+            (commitments_to(system, &values), commitments),
+        ])
+    });
+    Ok((values, material.expect("made before the scope ends"), early))
+}
 
 /// All columns of a witness, with their commitments but for the blinds.
 ///
@@ -32,7 +96,7 @@ pub(crate) struct Early {
 
 impl Early {
     /// Columns of zeros.
-    pub(crate) fn new(system: &System) -> Early {
+    fn new(system: &System) -> Early {
         let (columns, n) = (system.layout.witness.clone(), system.layout.n);
         Early {
             first: columns.start,
@@ -44,7 +108,7 @@ impl Early {
     }
 
     /// Nanoseconds that threads spent on commitments, if somebody measures.
-    pub(crate) fn nanoseconds(&self) -> f64 {
+    fn nanoseconds(&self) -> f64 {
         self.nanoseconds.load(Ordering::Relaxed) as f64
     }
 
@@ -71,7 +135,7 @@ impl Drop for Early {
 const COLUMNS_AT_ONCE: usize = 32;
 
 /// Hands columns to threads as their tensors become known.
-pub(crate) struct Stream<'s> {
+struct Stream<'s> {
     system: &'s System,
     committer: &'s Committer,
     timer: Timer,
@@ -91,12 +155,7 @@ struct Part<'s> {
 }
 
 impl<'s> Stream<'s> {
-    pub(crate) fn new(
-        early: &'s mut Early,
-        system: &'s System,
-        committer: &'s Committer,
-        timer: Timer,
-    ) -> Self {
+    fn new(early: &'s mut Early, system: &'s System, committer: &'s Committer, timer: Timer) -> Self {
         let (circuit, layout) = (&system.circuit, &system.layout);
         let mut rest = Part { entries: &mut early.entries, sums: &mut early.sums };
         let mut next = early.first;
@@ -130,7 +189,7 @@ impl<'s> Stream<'s> {
     }
 
     /// A tensor is known.
-    pub(crate) fn ready(&mut self, id: TensorId, values: &[i64], scope: &Scope<'s>, watch: &mut Watch<'_>) {
+    fn ready(&mut self, id: TensorId, values: &[i64], scope: &Scope<'s>, watch: &mut Watch<'_>) {
         if let Some(part) = self.wide[id].take() {
             let (circuit, layout) = (&self.system.circuit, &self.system.layout);
             let first = layout.columns_of(id, &circuit.tensors[id].shape).start;
@@ -144,7 +203,7 @@ impl<'s> Stream<'s> {
     }
 
     /// All tensors are known.
-    pub(crate) fn finish(mut self, values: &Witness<'_>, scope: &Scope<'s>, watch: &mut Watch<'_>) {
+    fn finish(mut self, values: &Witness<'_>, scope: &Scope<'s>, watch: &mut Watch<'_>) {
         for (id, values) in values.iter().enumerate() {
             self.ready(id, values, scope, watch);
         }

@@ -2,16 +2,15 @@
 
 use crate::columns::{ColumnSet, PackedSet};
 use crate::costs::{Costs, Shared};
-use crate::early::{Early, Stream};
+use crate::early::{Setting, execute};
 use crate::error::ProverError;
 use crate::hidden::random_vector;
 use crate::hooks::{Honest, Hooks};
 use crate::prepared::{Blinds, Material, Prepared, Purpose, Seeds, fresh_rng};
 use crate::products::ProductTables;
-use crate::prove::{Job, Phase, commitments_to, prove};
+use crate::prove::{Job, Phase, prove};
 use crate::watch::{Watch, Work};
-
-use crate::witness::{Witness, assign, check};
+use crate::witness::check;
 use bincode::{Decode, Encode};
 use ff::PrimeField;
 use provenn_algebra::Fp;
@@ -26,7 +25,7 @@ use provenn_circuits::layout::Group;
 use provenn_circuits::products::ProductKeys;
 use provenn_circuits::system::{KeyShape, System};
 use provenn_circuits::{LayerList, Modes};
-use tracing::{debug_span, info_span};
+use tracing::info_span;
 use zeroize::Zeroize;
 
 /// Content of a proving key file.
@@ -143,7 +142,8 @@ impl ProvingKey {
     ) -> Result<Vec<u8>, ProverError> {
         let system = &self.shape.key;
         let watch = &mut Watch::new(observe).within(info_span!("key proof"));
-        let (values, material, early) = self.assign(system, &self.parameters, None, None, hooks, watch)?;
+        let (values, material, early) =
+            execute(&self.setting(system), &self.parameters, None, None, hooks, watch)?;
         let none = PackedSet::empty(system.layout.n);
         let job = Job {
             system,
@@ -157,54 +157,8 @@ impl ProvingKey {
         prove(&job, &values, material, early, hooks, watch)
     }
 
-    /// The values of a circuit, the material of the proof, and the columns of the witness with their commitments. Material that is not
-    /// there yet is made while the model is run, as it depends on no value, and so are the commitments to tensors that are known
-    /// already. What that has cost in the end is what it has taken longer than the model.
-    fn assign<'w>(
-        &self,
-        system: &System,
-        parameters: &'w [Vec<i64>],
-        input: Option<&'w [i64]>,
-        prepared: Option<Material>,
-        hooks: &mut impl Hooks,
-        watch: &mut Watch<'_>,
-    ) -> Result<(Witness<'w>, Material, Option<Early>), ProverError> {
-        watch.phase(Phase::Witness);
-        let seeds = if prepared.is_none() { Some(Seeds::fresh(hooks)?) } else { None };
-        let mut material = prepared;
-        let (made, k, committer, timer) = (&mut material, self.shape.k, &self.committer, watch.timer());
-        let mut early = hooks.commits_early().then(|| Early::new(system));
-        let mut mask_time = 0.0;
-        let taken = &mut mask_time;
-        let values = rayon::in_place_scope(|scope| {
-            if let Some(seeds) = seeds {
-                scope.spawn(move |_| {
-                    let make = || Material::without_late_points(system, k, committer, seeds);
-                    let (material, nanoseconds) = debug_span!("masks").in_scope(|| timer.time(make));
-                    (*made, *taken) = (Some(material), nanoseconds);
-                });
-            }
-            let mut stream = early.as_mut().map(|early| Stream::new(early, system, committer, timer));
-            let mut values = assign(&system.circuit, parameters, input, watch, |id, values, watch| {
-                if let Some(stream) = &mut stream {
-                    stream.ready(id, values, scope, watch);
-                }
-            })?;
-            hooks.witness(&system.circuit, &mut values);
-            watch.phase(Phase::Commitments);
-            if let Some(stream) = stream {
-                stream.finish(&values, scope, watch);
-            }
-            Ok::<_, ProverError>(values)
-        })?;
-        watch.lap(|| {
-            let commitments = early.as_ref().map_or(0.0, Early::nanoseconds);
-            Work::Together(vec![
-                (Work::Shared(Shared::Masks), mask_time.max(1.0)),
-                (commitments_to(system, &values), commitments),
-            ])
-        });
-        Ok((values, material.expect("made before the scope ends"), early))
+    fn setting<'k>(&'k self, system: &'k System) -> Setting<'k> {
+        Setting { system, k: self.shape.k, committer: &self.committer }
     }
 
     /// Proves one inference on the integers `input`, row-major.
@@ -335,7 +289,7 @@ impl ProvingKey {
         let system = self.shape.inference(options.modes);
         let parameters = hooks.parameters(&self.parameters);
         let (values, mut material, early) =
-            self.assign(system, &parameters, Some(input), prepared, hooks, watch)?;
+            execute(&self.setting(system), &parameters, Some(input), prepared, hooks, watch)?;
         let mut shown = |id: Option<TensorId>, group: Group, blinds: &mut Blinds| -> Shown {
             let scalars = std::mem::take(&mut blinds.scalars);
             let columns = ColumnSet::lay_out(&system.circuit, &system.layout, group, &values, scalars, watch);

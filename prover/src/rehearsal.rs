@@ -5,17 +5,20 @@
 
 use crate::columns::ColumnSet;
 use crate::contract::Operations;
+use crate::early::{Setting, execute};
 use crate::error::ProverError;
 use crate::hidden::random_vector;
 use crate::hooks::Honest;
 use crate::lookup::leaves;
-use crate::prepared::{Material, Purpose, Seeds, fresh_rng};
-use crate::stages::products;
+use crate::prepared::{Material, Purpose, Seeds, fresh_rng, fresh_seed};
+use crate::products::{ProductColumns, ProductRandomness};
+use crate::stages::{product_rows, products};
 use crate::watch::{Digits, Watch};
 use crate::witness::assign;
 use ff::Field;
 use group::Curve;
 use halo2_proofs::plonk::{SingleVerifier, verify_proof};
+use provenn_algebra::bilinear::{Bilinear, Operand, Summand};
 use provenn_algebra::commit::Committer;
 use provenn_algebra::encoding::{compress, decompress};
 use provenn_algebra::fractions::{Leaves, Tree};
@@ -57,6 +60,9 @@ const WEIGHT_COLUMNS: usize = 128;
 const FOLDED: usize = 128;
 /// Fewer of them: see [`FOLDED`].
 const FEW: usize = 4;
+/// Entries of operands on which the bilinear sum-check is measured.
+const BILINEAR: usize = 1 << 12;
+
 /// Points of a proof that are decoded outside of [`System::message_bytes`]'s commitments: of the opening and of halo2.
 const OTHER_POINTS: usize = 40;
 
@@ -89,7 +95,7 @@ pub struct Units {
     pub digit: f64,
     /// A column of committed values.
     pub column: f64,
-    /// An entry of a committed column, laid out and packed.
+    /// An entry of a committed column, packed.
     pub entry: f64,
     /// A value that a constraint reads while the witness is computed.
     pub read: f64,
@@ -107,6 +113,10 @@ pub struct Units {
     pub wide_sum: f64,
     /// A product of field elements, on one thread.
     pub product: f64,
+    /// A padded entry of two operands in all rounds of the bilinear sum-check, over batch variables.
+    pub batch_entry: f64,
+    /// The same over summed ones.
+    pub sum_entry: f64,
     /// A row of a piece of the claim, in all rounds of the row sum-check and its combination.
     pub row: f64,
     /// All rounds that halve the response.
@@ -117,11 +127,11 @@ pub struct Units {
 
 impl Units {
     /// The costs of single operations, with names for people.
-    pub fn list(&self) -> [(&'static str, f64); 13] {
+    pub fn list(&self) -> [(&'static str, f64); 15] {
         [
             ("digit committed", self.digit),
             ("column committed", self.column),
-            ("entry laid out", self.entry),
+            ("entry packed", self.entry),
             ("value read", self.read),
             ("leaf made", self.lookup),
             ("multiply-accumulate", self.mac),
@@ -130,6 +140,8 @@ impl Units {
             ("product with 64 bits", self.wide),
             ("sum of products with 64 bits", self.wide_sum),
             ("product of field elements", self.product),
+            ("entry of batch operands", self.batch_entry),
+            ("entry of summed operands", self.sum_entry),
             ("row of a piece", self.row),
             ("halving", self.halving),
         ]
@@ -169,6 +181,20 @@ impl Units {
         let elements = random_vector(&mut rng, 1 << 10);
         let product = seconds(|| elements.iter().zip(elements.iter().rev()).map(|(a, b)| *a * b).sum::<Fp>())
             / elements.len() as f64;
+        let batch_entry = bilinear_unit(&Summand {
+            a: Operand::Integers(vec![1; BILINEAR]),
+            c: Operand::Integers((0..BILINEAR).map(integer).collect()),
+            batch: BILINEAR.ilog2() as usize,
+            sum: 0,
+            coefficients: [Fp::ONE; 2],
+        });
+        let sum_entry = bilinear_unit(&Summand {
+            a: Operand::Field(random_vector(&mut rng, BILINEAR)),
+            c: Operand::Integers((0..BILINEAR).map(integer).collect()),
+            batch: 0,
+            sum: BILINEAR.ilog2() as usize,
+            coefficients: [Fp::ONE; 2],
+        });
         let mac = seconds(|| {
             let mut products = Vec::with_capacity(columns);
             provenn_algebra::small::row_products(&full[..n], &full, &mut products);
@@ -202,11 +228,32 @@ impl Units {
             wide,
             wide_sum,
             product,
+            batch_entry,
+            sum_entry,
             row,
             halving,
             setup,
         })
     }
+}
+
+/// Seconds per entry of all rounds over one product.
+fn bilinear_unit(summand: &Summand) -> f64 {
+    let point = vec![fixed_point(); summand.batch];
+    let run = || {
+        let mut rounds = Bilinear::new(vec![summand.clone()], &point);
+        let bind = |rounds: &mut Bilinear, variables: usize| {
+            for _ in 0..variables {
+                black_box(rounds.sums());
+                rounds.bind(&fixed_point());
+            }
+        };
+        bind(&mut rounds, summand.batch);
+        rounds.begin_sum_phase();
+        bind(&mut rounds, summand.sum);
+        rounds.ends()
+    };
+    seconds(run) / (1 << (summand.batch + summand.sum)) as f64
 }
 
 /// Seconds of a sum of products of field elements and integers, and of each product; on all threads.
@@ -321,11 +368,12 @@ impl Rehearsal {
         units.mac *= scale;
         let layout = &system.layout;
         let entries = (layout.witness.len() * layout.n).max(1);
-        units.entry = seconds(|| {
-            let group = Group::Witness;
+        let group = Group::Witness;
+        let lay_out = || {
             ColumnSet::lay_out(&system.circuit, layout, group, &values, vec![], &mut Watch::new(&mut |_| {}))
-                .pack();
-        }) / entries as f64;
+        };
+        let laid_out = seconds(lay_out);
+        units.entry = (seconds(|| lay_out().pack()) - laid_out).max(0.0) / entries as f64;
         let digits: Vec<u64> = values.iter().map(|values| digits(values)).collect();
         if let Some(plan) = &system.plan.leaves {
             let point = fixed_point();
@@ -336,16 +384,14 @@ impl Rehearsal {
         }
         let committer = Committer::new(shape.n);
         committer.prepare();
-        let seeds = || Seeds::fresh(&mut Honest);
-        seeds()?;
-        // Both are done at once.
-        let both = seconds(|| {
-            rayon::in_place_scope(|scope| {
-                scope.spawn(|_| drop(seeds().map(|seeds| Material::new(system, shape.k, &committer, seeds))));
-                run().is_ok()
-            })
-        });
-        rehearse(shape, system, &digits, &units, (both - witness).max(0.0))
+        let setting = Setting { system, k: shape.k, committer: &committer };
+        let execute = || {
+            execute(&setting, parameters, Some(input), None, &mut Honest, &mut Watch::new(&mut |_| {}))
+                .map(|(values, _, _)| values.len())
+        };
+        execute()?;
+        let together = seconds(execute);
+        rehearse(&setting, &digits, &units, |_, _| together)
     }
 
     /// Rehearses the key proof and the commitments to the weights. Values are taken to be spread evenly over their ranges. The unit
@@ -372,14 +418,14 @@ impl Rehearsal {
             .collect();
         let committer = Committer::new(shape.n);
         committer.prepare();
-        let seeds = || Seeds::fresh(&mut Honest);
-        let masks =
-            seconds(|| seeds().map(|seeds| Material::new(system, shape.k, &committer, seeds)).is_ok());
+        let setting = Setting { system, k: shape.k, committer: &committer };
         let (reads, macs) = (witness_reads(&system.circuit), witness_macs(&system.circuit));
         let witness: f64 = cost_of_witness(&reads, &macs, units).iter().sum();
-        // A second thread makes them while the first computes the witness.
-        let hidden = if rayon::current_num_threads() > 1 { witness } else { 0.0 };
-        let mut rehearsal = rehearse(shape, system, &expected, units, (masks - hidden).max(0.0))?;
+        // The witness is computed on one thread; the commitments' units are of all threads.
+        let threads = rayon::current_num_threads() as f64;
+        let together =
+            |masks: f64, commitments: f64| ((witness + masks) / threads + commitments).max(witness);
+        let mut rehearsal = rehearse(&setting, &expected, units, together)?;
         let weight = weight_unit(shape.n, parameters)?;
         for (tensor, cost) in system.circuit.tensors.iter().zip(&mut rehearsal.tensors) {
             if matches!(tensor.role, Role::Weight(_)) {
@@ -490,17 +536,17 @@ fn subject<'e>(
     own.or(read.first()).copied().unwrap_or(0)
 }
 
-/// The parts of a rehearsal that are the same for every circuit. `digits` are those of each tensor, `masks` what their making
-/// takes longer than the witness.
+/// The parts of a rehearsal that are the same for every circuit. `digits` are those of each tensor. `together` tells what the witness,
+/// the masks and the commitments take together, given what the last two take alone.
 fn rehearse(
-    shape: &KeyShape,
-    system: &System,
+    setting: &Setting<'_>,
     digits: &[u64],
     units: &Units,
-    masks: f64,
+    together: impl Fn(f64, f64) -> f64,
 ) -> Result<Rehearsal, ProverError> {
+    let &Setting { system, k, committer } = setting;
     let System { circuit, layout, .. } = system;
-    let (n, k) = (layout.n, shape.k);
+    let n = layout.n;
     let mut tensors = vec![Cost::default(); circuit.tensors.len()];
     let (reads, macs) = (witness_reads(circuit), witness_macs(circuit));
     for (cost, seconds) in tensors.iter_mut().zip(cost_of_witness(&reads, &macs, units)) {
@@ -515,9 +561,27 @@ fn rehearse(
         all_digits += digits[id];
         tensors[id].committed = tensor.len() as u64;
         let columns = tensor.len() as f64 / n as f64;
-        tensors[id].commitments =
-            digits[id] as f64 * units.digit + tensor.len() as f64 * units.entry + columns * units.column;
+        tensors[id].commitments = digits[id] as f64 * units.digit + columns * units.column;
     }
+    let made = |late: bool| -> Result<f64, ProverError> {
+        let seeds = || Seeds::fresh(&mut Honest);
+        let material = || {
+            let make = if late { Material::new } else { Material::without_late_points };
+            seeds().map(|seeds| make(system, k, committer, seeds))
+        };
+        material()?;
+        Ok(seconds(material))
+    };
+    let masks = made(false)?;
+    // Made during the reduction, by a thread that has some other work too.
+    let late = (made(true)? - masks).max(0.0) / rayon::current_num_threads() as f64;
+    let witness: f64 = tensors.iter().map(|cost| cost.witness).sum();
+    let commitments: f64 = tensors.iter().map(|cost| cost.commitments).sum();
+    let longer = (together(masks, commitments) - witness).max(0.0) / (masks + commitments);
+    for (id, tensor) in circuit.tensors.iter().enumerate().filter(|&(id, _)| committed(id)) {
+        tensors[id].commitments = longer * tensors[id].commitments + tensor.len() as f64 * units.entry;
+    }
+    let masks = longer * masks + late;
     let run = Dummy::run(system)?;
     let leaf = leaf_unit(system);
     if let Some(plan) = &system.plan.leaves {
@@ -537,7 +601,10 @@ fn rehearse(
         let subject = subject(circuit, [&contract.expr], circuit.origins.contract(index));
         tensors[subject].bilinear += operations.integers as f64 * units.wide
             + operations.sums as f64 * units.wide_sum
-            + operations.elements as f64 * units.product;
+            + operations.elements as f64 * units.product
+            + operations.reads as f64 * units.read
+            + operations.batch as f64 * units.batch_entry
+            + operations.sum as f64 * units.sum_entry;
     }
 
     let owners = owners(circuit, layout);
@@ -561,7 +628,8 @@ fn rehearse(
     share(&mut tensors, (1.0 - run.lookups) * run.reduce, |cost| &mut cost.bilinear);
     let others = (system.mask_columns + GATE_COLUMNS) as f64 * n as f64 * units.row;
     let opening = others + units.halving + run.combine + run.pieces_seconds + run.coefficients;
-    let halo2 = seconds(|| products(k).map(|proof| proof.len()));
+    let columns = if rayon::current_num_threads() > 1 { product_columns(k)? } else { 0.0 };
+    let halo2 = (seconds(|| products(k).map(|proof| proof.len())) - columns).max(0.0);
     let verify = verification(system, k, &run)?;
     let pieces = run.pieces.iter().map(|piece| (piece.columns.len() + piece.rows.len()) as u64).sum();
     Ok(Rehearsal {
@@ -574,6 +642,13 @@ fn rehearse(
         digits: all_digits,
         units: *units,
     })
+}
+
+/// Seconds for the part of a halo2 proof that is made during the opening, where there is a thread for it.
+fn product_columns(k: u32) -> Result<f64, ProverError> {
+    let (keys, rows) = (ProductKeys::get(k), product_rows(k));
+    let randomness = ProductRandomness::from_seed(&*fresh_seed(&mut Honest, Purpose::Products)?, k);
+    Ok(seconds(|| ProductColumns::new(keys, &rows, &randomness).is_ok()))
 }
 
 /// Adds seconds to a part of the tensors' costs, in proportion to what they are.
