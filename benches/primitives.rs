@@ -4,6 +4,7 @@
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use halo2_proofs::arithmetic::{Field, best_multiexp};
 use provenn_algebra::backend::{Backend, backend};
+use provenn_algebra::bilinear::{Bilinear, Operand, Summand};
 use provenn_algebra::commit::Committer;
 use provenn_algebra::encoding::{compress, decompress_on};
 use provenn_algebra::fixed::FixedBases;
@@ -310,6 +311,44 @@ fn rounds(c: &mut Criterion) {
     group.finish();
 }
 
+/// All rounds of the bilinear sum-check over one product of `2^14` entries: of small integers over batch variables, and of field
+/// elements over summed ones.
+fn bilinear(c: &mut Criterion) {
+    const VARIABLES: usize = 14;
+    let mut group = c.benchmark_group("bilinear");
+    group.throughput(Throughput::Elements(1 << VARIABLES));
+    let [a, c] = [1, 13].map(|bits| integers(1 << VARIABLES, bits));
+    let coefficients = [Fp::from(3), Fp::from(5)];
+    let integers = [Operand::Integers(a), Operand::Integers(c)];
+    let elements = [(); 2].map(|()| Operand::Field(scalars(1 << VARIABLES)));
+    let points = scalars(VARIABLES);
+    for (name, [a, c], batch) in
+        [("batch of integers", integers, VARIABLES), ("sum of field elements", elements, 0)]
+    {
+        let summand = Summand { a, c, batch, sum: VARIABLES - batch, coefficients };
+        for backend in backends() {
+            group.bench_function(BenchmarkId::new(name, backend.name()), |b| {
+                b.iter_batched(
+                    || vec![summand.clone()],
+                    |summands| {
+                        let mut rounds = Bilinear::on(backend, summands, &points[..batch]);
+                        for (round, rho) in points.iter().enumerate() {
+                            if round == batch {
+                                rounds.begin_sum_phase();
+                            }
+                            black_box(rounds.sums());
+                            rounds.bind(rho);
+                        }
+                        rounds.ends()
+                    },
+                    BatchSize::LargeInput,
+                );
+            });
+        }
+    }
+    group.finish();
+}
+
 criterion_group!(
     benches,
     field,
@@ -317,6 +356,7 @@ criterion_group!(
     small,
     fractions,
     rounds,
+    bilinear,
     commitments,
     multi_scalar,
     fixed_bases,

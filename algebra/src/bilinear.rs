@@ -21,8 +21,8 @@ const SMALLEST: usize = 4 * LANES;
 /// Variables whose weights the integers of a first round are summed with at once.
 const LOW: usize = 10;
 
-/// The products of a first round are those of integers where their magnitudes' product is at most this: then four times that is an
-/// `i64`.
+/// The products of a first round are those of integers where their magnitudes' product is at most this, none counted as less than 1:
+/// then differences of entries and four times that are `i64`s.
 const MOST: u128 = 1 << 60;
 
 /// Nanoseconds for one block of a pair of vectors in vector lanes, to decide about threads: a round, and its binding; the same
@@ -302,8 +302,9 @@ impl<L: Lanes<Element = Fp>> Rounds<L> {
 impl<L: Lanes<Element = Fp>> Product<L> {
     fn new(summand: Summand, batch_point: &[Fp]) -> Self {
         let Summand { a, c, batch, sum, coefficients } = summand;
-        let magnitude =
-            |entries: &[i64]| entries.iter().map(|v| v.unsigned_abs()).max().map_or(0, u128::from);
+        let magnitude = |entries: &[i64]| {
+            entries.iter().map(|v| v.unsigned_abs()).max().map_or(1, |most| u128::from(most.max(1)))
+        };
         // The entries under one batch index are whole blocks, or one, or all.
         let in_lanes = a.len() >= SMALLEST && (sum == 0 || batch == 0 || 1 << sum >= LANES);
         let mut first_round = None;
@@ -514,12 +515,16 @@ mod tests {
     /// Variables of a summand, and for both vectors whether they are integers, of so many bits, or field elements.
     type Shape = (usize, usize, [Option<u32>; 2]);
 
+    /// Stands for the bits of zeros.
+    const ZEROS: u32 = u32::MAX;
+
     fn summands(shapes: &[Shape], seed: u64) -> Vec<Summand> {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         shapes
             .iter()
             .map(|&(batch, sum, bits)| {
                 let [a, c] = bits.map(|bits| match bits {
+                    Some(ZEROS) => Operand::Integers(vec![0; 1 << (batch + sum)]),
                     // The least and the greatest are there, too.
                     Some(bits) => Operand::Integers(
                         (0..1usize << (batch + sum))
@@ -623,6 +628,8 @@ mod tests {
             check(&[(batch, 0, [Some(31), Some(30)])]);
             check(&[(batch, 0, [Some(63), Some(63)])]);
             check(&[(batch, 0, [Some(3), None])]);
+            // Zeros times anything.
+            check(&[(batch, 0, [Some(ZEROS), Some(63)])]);
         }
         for batch in 0..4 {
             for sum in 0..9 {

@@ -157,8 +157,12 @@ impl Committer {
 /// # Panics
 /// If there are not as many of either.
 pub fn add_points(a: &[EqAffine], b: &[EqAffine]) -> Vec<EqAffine> {
+    add_points_on(backend(), a, b)
+}
+
+fn add_points_on(backend: Backend, a: &[EqAffine], b: &[EqAffine]) -> Vec<EqAffine> {
     assert_eq!(a.len(), b.len(), "as many points of either");
-    dispatch!(backend(), Fq, L => {
+    dispatch!(backend, Fq, L => {
         let (a, b) = (stored::<L>(a), stored::<L>(b));
         let mut points = Vec::with_capacity(2 * a.len());
         let mut lengths = Vec::with_capacity(a.len());
@@ -484,6 +488,20 @@ mod tests {
     use proptest::prelude::*;
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::{Rng, SeedableRng};
+
+    #[test]
+    fn points_are_added_one_by_one() {
+        let p = |i: usize| generators(4).g[i];
+        let none = EqAffine::identity();
+        let pairs = [(p(0), p(1)), (p(0), p(0)), (p(0), -p(0)), (none, p(2)), (p(2), none), (none, none)];
+        for count in 0..=4 * pairs.len() {
+            let (a, b): (Vec<EqAffine>, Vec<EqAffine>) = pairs.iter().cycle().take(count).copied().unzip();
+            let expected: Vec<EqAffine> = a.iter().zip(&b).map(|(a, b)| (*a + *b).to_affine()).collect();
+            for backend in [Backend::Portable, best()] {
+                assert_eq!(add_points_on(backend, &a, &b), expected, "{count} pairs, {backend:?}");
+            }
+        }
+    }
 
     fn naive(committer: &Committer, column: &[i64], blind: &Fp) -> EqAffine {
         let terms = column.iter().zip(&committer.generators.g).map(|(&v, g)| g * from_i64(v));

@@ -305,7 +305,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// The tensors that the step computes.
+    /// The tensors that the step computes. No other step computes them: they may be committed to at once.
     pub fn outputs(&self) -> Vec<TensorId> {
         let of = |limbs: &[(TensorId, u32)]| limbs.iter().map(|&(limb, _)| limb).collect::<Vec<_>>();
         match self {

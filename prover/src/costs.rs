@@ -6,7 +6,8 @@
 //!
 //! | work | divided by |
 //! |---|---|
-//! | reading look-up sites, on all threads | the measured time of each |
+//! | masks and commitments to the witness, as far as they take longer than the model | the measured time of each |
+//! | reading look-up sites and setting their leaves, on all threads | the measured time of each |
 //! | folding the columns of the claims' pieces, on all threads | the measured time of each piece |
 //! | commitments to the witness | additions: non-zero base-256 digits of each tensor's values, and what each column needs besides |
 //! | the tree of fractions and its rounds | leaves: of each look-up, padding included; of each table |

@@ -84,7 +84,7 @@ pub(crate) fn execute<'w>(
 
 /// All columns of a witness, with their commitments but for the blinds.
 ///
-/// What is committed without a blind tells the witness to anybody who can guess it, so it is erased.
+/// What is committed without a blind tells the witness to anybody who can guess it, so these points are erased.
 pub(crate) struct Early {
     first: usize,
     n: usize,
@@ -169,8 +169,7 @@ impl<'s> Stream<'s> {
         own.sort_unstable();
         for (column, id) in own {
             let count = layout.columns_of(id, &circuit.tensors[id].shape).len();
-            // Columns of their own come first, without gaps.
-            debug_assert_eq!(column, next);
+            assert_eq!(column, next, "columns of their own come first");
             next += count;
             let (entries, left) = rest.entries.split_at_mut(count * layout.n);
             let (sums, left_sums) = rest.sums.split_at_mut(count);
@@ -230,14 +229,14 @@ impl<'s> Stream<'s> {
             let _span = debug_span!("columns").entered();
             let columns: Vec<&[i64]> = parts.iter().flat_map(|part| part.entries.chunks(n)).collect();
             let none = vec![EqAffine::default(); columns.len()];
-            let (mut sums, nanoseconds) = timer.time(|| committer.commit_small_onto(&columns, &none));
+            let commit = || Zeroizing::new(committer.commit_small_onto(&columns, &none));
+            let (sums, nanoseconds) = timer.time(commit);
             let mut rest = &sums[..];
             for part in parts {
                 let (own, later) = rest.split_at(part.sums.len());
                 part.sums.copy_from_slice(own);
                 rest = later;
             }
-            sums.zeroize();
             total.fetch_add(nanoseconds as u64, Ordering::Relaxed);
         });
     }

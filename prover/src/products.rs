@@ -16,7 +16,7 @@
 //! What makes it fast, in order of gain: all bases are fixed and hold their doublings ([`FixedBases`]). The inner
 //! product argument therefore never folds its generators: each point of a round is a sum over half of the original
 //! ones, with products of challenges in the scalars. That is `k 2^k` terms for all rounds, the best way while `k` is
-//! small. What depends on no row is committed before, with the masks of the proof: the random polynomial, and the polynomial
+//! small. What depends on no row is committed before, during the reduction or in prepared material: the random polynomial, and the polynomial
 //! that blinds the opening, whose constant term is put right later. At `k = 5` the proof is 22 sums, of 1 to 33 terms
 //! each; polynomials cost next to nothing.
 

@@ -200,6 +200,7 @@ pub(crate) fn prove(
         };
         closing.prove(one_time, late.vectors, &mut transcript, hooks, watch)
     })?;
+    watch.lap(|| Work::Shared(Shared::Products));
 
     watch.phase(Phase::Products);
     let product_columns = product_columns.expect("made before the scope ends")?;
