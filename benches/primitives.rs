@@ -311,8 +311,8 @@ fn rounds(c: &mut Criterion) {
     group.finish();
 }
 
-/// All rounds of the bilinear sum-check over one product of `2^14` entries: of small integers over batch variables, and of field
-/// elements over summed ones.
+/// All rounds of the bilinear sum-check over one product of `2^14` entries: of small integers and of field elements over batch variables,
+/// and of field elements over summed ones.
 fn bilinear(c: &mut Criterion) {
     const VARIABLES: usize = 14;
     let mut group = c.benchmark_group("bilinear");
@@ -321,10 +321,13 @@ fn bilinear(c: &mut Criterion) {
     let coefficients = [Fp::from(3), Fp::from(5)];
     let integers = [Operand::Integers(a), Operand::Integers(c)];
     let elements = [(); 2].map(|()| Operand::Field(scalars(1 << VARIABLES)));
+    let products = [
+        ("batch of integers", integers, VARIABLES),
+        ("batch of field elements", elements.clone(), VARIABLES),
+        ("sum of field elements", elements, 0),
+    ];
     let points = scalars(VARIABLES);
-    for (name, [a, c], batch) in
-        [("batch of integers", integers, VARIABLES), ("sum of field elements", elements, 0)]
-    {
+    for (name, [a, c], batch) in products {
         let summand = Summand { a, c, batch, sum: VARIABLES - batch, coefficients };
         for backend in backends() {
             group.bench_function(BenchmarkId::new(name, backend.name()), |b| {
