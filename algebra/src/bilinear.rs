@@ -126,6 +126,9 @@ impl Bilinear {
     }
 
     /// Binds the round's variable, the most significant that is left in the phase.
+    ///
+    /// # Panics
+    /// If none is left.
     pub fn bind(&mut self, rho: &Fp) {
         on!(&mut self.0, rounds => rounds.bind(rho));
     }
@@ -133,7 +136,7 @@ impl Bilinear {
     /// Passes from the batch variables to the summed ones.
     ///
     /// # Panics
-    /// If a batch variable is left.
+    /// If a batch variable is left, or it has been done.
     pub fn begin_sum_phase(&mut self) {
         on!(&mut self.0, rounds => rounds.begin_sum_phase());
     }
@@ -283,6 +286,7 @@ impl<L: Lanes<Element = Fp>> Rounds<L> {
     }
 
     fn bind(&mut self, rho: &Fp) {
+        let left = self.left.checked_sub(1).expect("a variable is left");
         let active: Vec<bool> = self.products.iter().map(|product| self.is_active(product)).collect();
         let bound = self.products.iter_mut().zip(active).filter(|(_, active)| *active);
         let vectors: Vec<&mut Entries<L>> =
@@ -295,7 +299,7 @@ impl<L: Lanes<Element = Fp>> Rounds<L> {
         {
             weights.pop();
         }
-        self.left -= 1;
+        self.left = left;
     }
 }
 
@@ -644,6 +648,21 @@ mod tests {
             (0, 7, [None; 2]),
         ]);
         check(&[(2, 2, [None; 2]), (9, 0, [None; 2]), (4, 1, [Some(4), None])]);
+    }
+
+    #[test]
+    #[should_panic(expected = "a variable is left")]
+    fn too_many_rounds() {
+        let mut rounds = Bilinear::new(summands(&[(1, 0, [None; 2])], 1), &point(1, 2));
+        for rho in point(2, 3) {
+            rounds.bind(&rho);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the batch variables come first")]
+    fn a_phase_too_early() {
+        Bilinear::new(summands(&[(1, 1, [None; 2])], 1), &point(1, 2)).begin_sum_phase();
     }
 
     #[test]

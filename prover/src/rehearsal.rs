@@ -470,26 +470,16 @@ fn witness_reads(circuit: &Circuit) -> Vec<u64> {
     let of_source =
         |source: &Source| source.parts.iter().map(|part| cost(&part.expr, &part.extents)).sum::<u64>();
     for step in &circuit.steps {
-        let (output, read) = match step {
-            Step::Store { source, output } => (*output, of_source(source)),
-            Step::Limbs { source, limbs } => {
-                (limbs.first().map_or(0, |limb| limb.0), (1 + limbs.len() as u64) * of_source(source))
-            }
-            Step::Divide { source, remainder, quotient, .. } => {
-                let output = match quotient {
-                    provenn_circuits::circuit::Quotient::Whole(tensor) => *tensor,
-                    provenn_circuits::circuit::Quotient::Split { high, .. } => *high,
-                };
-                (output, (4 + remainder.len() as u64) * of_source(source))
-            }
-            Step::Larger { extents, operands, output } => {
-                (*output, operands.iter().map(|expr| cost(expr, extents)).sum())
-            }
-            Step::Map { source, outputs, .. } => {
-                (outputs.first().copied().unwrap_or(0), (1 + outputs.len() as u64) * of_source(source))
-            }
+        let read = match step {
+            Step::Store { source, .. } => of_source(source),
+            Step::Limbs { source, limbs } => (1 + limbs.len() as u64) * of_source(source),
+            Step::Divide { source, remainder, .. } => (4 + remainder.len() as u64) * of_source(source),
+            Step::Larger { extents, operands, .. } => operands.iter().map(|expr| cost(expr, extents)).sum(),
+            Step::Map { source, outputs, .. } => (1 + outputs.len() as u64) * of_source(source),
         };
-        reads[output] += read;
+        if let Some(&output) = step.outputs().first() {
+            reads[output] += read;
+        }
     }
     for (index, lookup) in circuit.lookups.iter().enumerate() {
         if let Some(first) = lookup.exprs.first() {
